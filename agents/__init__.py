@@ -1,0 +1,5 @@
+"""Who learns: algorithms, training, checkpoints, evaluation and rollouts. Imports `envs`, never `transfer`."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

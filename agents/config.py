@@ -1,0 +1,80 @@
+"""What decides a run: on one machine and one torch build, a run is a pure function of its config."""
+
+import hashlib
+import json
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from envs.task import Task
+
+REVISION = 1
+"""Raised whenever our own numbers change, so that no run of an older revision is taken for a new one."""
+
+Mode = Literal["sampled", "greedy"]
+
+
+class Evaluation(BaseModel):
+    """How a run is evaluated: on held-out seeds, at step 0 first, then on a fixed grid."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    every: int | None = Field(default=None, ge=1)
+    """Steps between evaluations; by default a fortieth of the budget (2.5 %)."""
+    episodes: int = Field(default=20, ge=1)
+    """Episodes of each evaluation, one per environment, the same seeds each time."""
+    mode: Mode | None = None
+    """Actions sampled from the policy or greedy; by default sampled for on-policy learners, greedy for others."""
+    snapshots: tuple[float, ...] = (0.0, 0.1, 0.5)
+    """Fractions of the budget at which the policy is kept besides the last, for `headstart watch --step`."""
+
+    def grid(self, steps: int) -> list[int]:
+        """The steps at which a run of this budget is evaluated: 0 first, the budget last."""
+        every = self.every or max(1, round(steps / 40))
+        points = list(range(0, steps, every))
+        return [*points, steps]
+
+
+class RunConfig(BaseModel):
+    """One training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: Task
+    """What is played."""
+    algorithm: str = "ppo"
+    """A name of the registry of algorithms."""
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    """The algorithm's, complete: preset and overrides merged. Includes `n_envs` and the architecture."""
+    steps: int = Field(ge=1)
+    """The budget, in transitions of the task over all its environments."""
+    seed: int = Field(default=0, ge=0)
+    """Decides everything random."""
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+    """The protocol of evaluation."""
+    threads: int = Field(default=1, ge=1)
+    """Torch threads."""
+    device: str = "cpu"
+    """Torch device."""
+    transfer: dict[str, Any] | None = None
+    """What is carried into the run and how; written and read by the floor above, part of the key."""
+    sources: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of the source text behind every `module:function` that the run calls."""
+
+    def key(self) -> str:
+        """16 hexadecimal digits: a hash of all that decides the weights and the evaluations."""
+        what = {
+            "config": self.model_dump(mode="json"),
+            "versions": {name: _version(name) for name in ("torch", "stable-baselines3", "gymnasium", "numpy")},
+            "revision": REVISION,
+        }
+        text = json.dumps(what, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

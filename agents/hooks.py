@@ -1,0 +1,39 @@
+"""Where knowledge enters a training: the start, the world and the gradient.
+
+Training calls these five hooks and knows nothing else of transfer. The base class does nothing, which is learning
+from scratch; the floor above subclasses it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.vec_env import VecEnv
+
+    from agents.outputs import Batch
+
+
+class Hooks:
+    """Learning from scratch: every hook leaves things as they are."""
+
+    uses_auxiliary_loss: bool = False
+    """Whether `auxiliary_loss` is to be called; learners without one skip all its cost."""
+
+    def build(self, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+        """Start: the hyperparameters, architecture included, before the learner is built."""
+        return hyperparameters
+
+    def initialise(self, learner: "BaseAlgorithm") -> None:
+        """Start: the learner, built, before its first step and before its first evaluation."""
+
+    def wrap(self, venv: "VecEnv") -> "VecEnv":
+        """World: the training environments, before any normalisation of rewards. Evaluation never sees it."""
+        return venv
+
+    def auxiliary_loss(self, batch: "Batch") -> "torch.Tensor | None":
+        """Gradient: a scalar added to the loss of one minibatch, or None."""
+        return None
+
+    def schedule(self, progress: float) -> None:
+        """Called as training goes on, with the fraction of the budget used so far, in [0, 1]."""

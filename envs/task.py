@@ -1,0 +1,48 @@
+"""A task: a game with its arguments and its changes. What a study file calls ``[source]`` and ``[target]``."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Change(BaseModel):
+    """How a game is customised. Nothing is changed by default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # goal
+    reward: str | None = None
+    """``module:function``; called ``f(observation, action, reward, next_observation, terminated) -> float``."""
+    # constraints
+    time_limit: int | None = Field(default=None, ge=1)
+    """Episodes are truncated after this many steps."""
+    actions: tuple[int | str, ...] | None = None
+    """The subset of discrete actions, by name or number, that the agent may take, in this order."""
+    sticky: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Probability that the last action is repeated instead of the chosen one (Machado et al. 2018)."""
+    # structure
+    observation: str | None = None
+    """``module:wrapper``; called ``f(env) -> env`` on each single environment."""
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the game is left as it is."""
+        return self == Change()
+
+
+class Task(BaseModel):
+    """A game that an agent plays, as it was asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    game: str
+    """A catalogue id, any Gymnasium id, ``module:Id-v0``, or a plug-in's name."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the game, such as the physics of a CartPole."""
+    change: Change = Field(default_factory=Change)
+    """How the game is customised."""
+
+    def __str__(self) -> str:
+        details = [f"{name}={value}" for name, value in self.arguments.items()]
+        details += [f"{name}={value}" for name, value in self.change.model_dump(exclude_defaults=True).items()]
+        return f"{self.game}({', '.join(details)})" if details else self.game

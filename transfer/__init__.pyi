@@ -1,0 +1,3 @@
+from .mapping import Mapping as Mapping
+from .method import Method as Method
+from .study.execute import run_study as run_study
