@@ -1,0 +1,57 @@
+"""A study's results as arrays: all that a report reads, and nothing of how they were made."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ArmData:
+    """One arm: what its finished runs scored on the target."""
+
+    name: str
+    methods: tuple[str, ...]
+    """Names of the methods, in order; none for `scratch`."""
+    scores: Scores
+    """Mean return of each evaluation's episodes (n_seeds, n_evaluations); one row per finished run."""
+    seeds: tuple[int, ...]
+    """The seed of each row (n_seeds,). Equal seeds of two arms are a pair: same target seed, same source run."""
+    run_keys: tuple[str, ...]
+    """The run behind each row (n_seeds,)."""
+    failed: tuple[str, ...] = ()
+    """A line for each run that is not in `scores`: its seed and why."""
+    first_step: int = 0
+    """Target steps that anybody took before the first evaluation."""
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """One study: every arm on one grid of evaluations."""
+
+    name: str
+    study: dict[str, Any]
+    """The study file as JSON, defaults filled in."""
+    steps: NDArray[np.int64]
+    """Target steps of the evaluations (n_evaluations,): 0 first, the budget last."""
+    arms: dict[str, ArmData]
+    """By name, in the file's order; `scratch` is one of them."""
+    random: float | None = None
+    """The target's score under random actions, where the catalogue knows it and the target's reward is unchanged."""
+    reference: float | None = None
+    """The target's score when solved, likewise."""
+    thresholds: tuple[float, ...] = ()
+    """Returns whose time to threshold is asked for; empty: the report chooses."""
+    source_steps: int = 0
+    """Budget of one source run, in source steps."""
+    source_scores: Scores | None = None
+    """Final mean return of each source run (n_source_seeds,); None where no source run was read."""
+    shared_source: bool = False
+    """One checkpoint serves all seeds: the results hold for this checkpoint only."""
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    """The protocol: `every`, `episodes`, `mode` and whatever else decides a score."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """`versions`, `host`, and under `runs` the wall and CPU seconds of each run by its key."""
