@@ -62,11 +62,21 @@ class RunConfig(BaseModel):
     sources: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of the source text behind every `module:function` that the run calls."""
 
+    def with_sources(self) -> "RunConfig":
+        """The same run with the hashes of the user's functions that its task calls. Raises ConfigError."""
+        from envs.customise import source_of
+
+        called = [self.task.change.reward, self.task.change.observation]
+        hashes = {target: source_of(target) for target in called if target is not None}
+        return self.model_copy(update={"sources": {**self.sources, **hashes}})
+
     def key(self) -> str:
         """16 hexadecimal digits: a hash of all that decides the weights and the evaluations."""
         what = {
             "config": self.model_dump(mode="json"),
-            "versions": {name: _version(name) for name in ("torch", "stable-baselines3", "gymnasium", "numpy")},
+            "versions": {
+                name: _version(name) for name in ("torch", "stable-baselines3", "gymnasium", "numpy")
+            },
             "revision": REVISION,
         }
         text = json.dumps(what, sort_keys=True, separators=(",", ":"))

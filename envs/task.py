@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from envs.validation import validated
+
 
 class Change(BaseModel):
     """How a game is customised. Nothing is changed by default."""
@@ -44,5 +46,19 @@ class Task(BaseModel):
 
     def __str__(self) -> str:
         details = [f"{name}={value}" for name, value in self.arguments.items()]
-        details += [f"{name}={value}" for name, value in self.change.model_dump(exclude_defaults=True).items()]
+        details += [
+            f"{name}={value}" for name, value in self.change.model_dump(exclude_defaults=True).items()
+        ]
         return f"{self.game}({', '.join(details)})" if details else self.game
+
+    @classmethod
+    def customised(cls, game: str, settings: dict[str, Any]) -> "Task":
+        """A task from flat settings: the names of `Change` change the game, all others are its arguments.
+
+        ``arguments.NAME`` names an argument explicitly. Raises ConfigError.
+        """
+        change = {name: value for name, value in settings.items() if name in Change.model_fields}
+        arguments = {
+            name.removeprefix("arguments."): value for name, value in settings.items() if name not in change
+        }
+        return validated(cls, {"game": game, "arguments": arguments, "change": change}, "--change")

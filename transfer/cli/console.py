@@ -1,0 +1,139 @@
+"""What all verbs say things with: lines, JSON, progress, and how settings are written on the command line."""
+
+import json
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, Protocol
+
+import typer
+
+from envs.errors import ConfigError
+
+RunsOption = Annotated[
+    str | None, typer.Option("--runs", help="Where runs live; else $HEADSTART_RUNS, else ./runs.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+ChangeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--change", help="Customise the game: time_limit=200, sticky=0.1, an argument=value. Repeatable."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a hyperparameter: learning_rate=1e-3. Repeatable.")
+]
+
+
+def say(text: str) -> None:
+    """A line for the user, on standard output."""
+    print(text, flush=True)
+
+
+def emit_json(document: Any) -> None:
+    """The one JSON document of `--json`. NaN is not JSON: it is a fault of ours to pass one."""
+    print(json.dumps(document, indent=2, allow_nan=False), flush=True)
+
+
+def parse_settings(settings: Sequence[str] | None) -> dict[str, Any]:
+    """``["n_steps=32", "net_arch=[64, 64]"]`` as a dictionary. Values are TOML; a bare word is a string."""
+    parsed = {}
+    for setting in settings or ():
+        name, separator, text = setting.partition("=")
+        if not separator or not name.strip() or not text.strip():
+            raise ConfigError(f"found {setting!r}, expected name=value, such as n_steps=32")
+        parsed[name.strip()] = _value(text.strip())
+    return parsed
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+class Progress(Protocol):
+    """What `progress` hands out."""
+
+    def update(self, done: int, note: str = "") -> None:
+        """`done` of the total; the note is what one wants to see beside it."""
+
+
+@contextmanager
+def progress(total: int, label: str, *, silent: bool = False) -> Iterator[Progress]:
+    """A progress bar on a terminal; elsewhere a plain line now and then; nothing if silent."""
+    if silent:
+        yield _Silence()
+    elif sys.stderr.isatty():
+        with _bar(total, label) as bar:
+            yield bar
+    else:
+        yield _Lines(total, label)
+
+
+class _Silence:
+    def update(self, done: int, note: str = "") -> None:
+        """Say nothing."""
+
+
+class _Lines:
+    """A line at every tenth of the way, at most one every two seconds."""
+
+    def __init__(self, total: int, label: str) -> None:
+        self.total, self.label = total, label
+        self.tenth, self.last = -1, 0.0
+
+    def update(self, done: int, note: str = "") -> None:
+        tenth = 10 * done // max(self.total, 1)
+        now = time.monotonic()
+        if tenth > self.tenth and (now - self.last > 2 or done >= self.total):
+            self.tenth, self.last = tenth, now
+            print(f"{self.label}: {done:,} of {self.total:,} {note}".rstrip(), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _bar(total: int, label: str) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task(label, total=total, note="")
+
+        class Bar:
+            def update(self, done: int, note: str = "") -> None:
+                bars.update(task, completed=done, **({"note": note} if note else {}))
+
+        yield Bar()
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """An aligned table on standard output; numbers are aligned by whoever formats them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(*headings, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        grid.add_row(*row)
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width, highlight=False).print(grid)
+
+
+def size(n_bytes: int) -> str:
+    """``1.4 MB``."""
+    amount = float(n_bytes)
+    for unit in ("B", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"

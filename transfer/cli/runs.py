@@ -1,0 +1,123 @@
+"""`headstart runs`: what has been trained, how large it is, and how to be rid of it."""
+
+from typing import Annotated, Any
+
+import typer
+
+from transfer.cli.console import JsonOption, RunsOption
+
+app = typer.Typer(help="List, show and remove run folders.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(runs: RunsOption = None, json: JsonOption = False) -> None:
+    """All runs with their state and size."""
+    from agents.runs import list_runs, runs_root
+    from transfer.cli.console import emit_json, say, size, table
+
+    root = runs_root(runs)
+    rows = [_row(run) for run in list_runs(root)]
+    if json:
+        emit_json({"root": str(root), "runs": rows})
+        return
+    if not rows:
+        say(f"no runs in {root}")
+        return
+    table(
+        ("key", "state", "game", "algorithm", "by", "seed", "steps", "size"),
+        [
+            (
+                r["key"],
+                r["state"],
+                r["task"],
+                r["algorithm"],
+                r["by"],
+                str(r["seed"]),
+                f"{r['steps']:,}",
+                size(r["bytes"]),
+            )
+            for r in rows
+        ],
+    )
+    say(f"{len(rows)} runs, {size(sum(r['bytes'] for r in rows))}, in {root}")
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="A run.")], runs: RunsOption = None, json: JsonOption = False
+) -> None:
+    """One run: its config, its evaluations and where everything is."""
+    from agents.runs import find_run, runs_root
+    from transfer.cli.console import emit_json, say, size, table
+
+    found = find_run(run, runs_root(runs))
+    evaluations = found.evaluations()
+    means = [float(value) for value in evaluations.returns.mean(axis=1)] if len(evaluations.steps) else []
+    document = {
+        **_row(found),
+        "path": str(found.path),
+        "config": found.config.model_dump(mode="json"),
+        "evaluations": {"steps": [int(step) for step in evaluations.steps], "mean_returns": means},
+        "snapshots": sorted(found.snapshots()),
+    }
+    if json:
+        emit_json(document)
+        return
+    say(f"{found.path}  ({document['state']}, {size(document['bytes'])})")
+    say(f"{document['task']}  {document['algorithm']}  seed {document['seed']}  {document['steps']:,} steps")
+    table(
+        ("step", "mean return"),
+        [(f"{step:,}", f"{mean:.2f}") for step, mean in zip(evaluations.steps, means, strict=True)],
+    )
+    say(
+        f"policies kept at steps {', '.join(f'{step:,}' for step in document['snapshots']) or 'none but the last'}"
+    )
+
+
+@app.command()
+def rm(
+    run: Annotated[list[str], typer.Argument(help="Runs to remove.")],
+    runs: RunsOption = None,
+) -> None:
+    """Remove runs."""
+    from agents.runs import find_run, remove, runs_root
+    from transfer.cli.console import say, size
+
+    root = runs_root(runs)
+    for found in [find_run(name, root) for name in run]:
+        n_bytes = found.size_bytes
+        remove(found)
+        say(f"removed {found.path} ({size(n_bytes)})")
+
+
+@app.command()
+def prune(
+    runs: RunsOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Remove runs that failed or were never finished, unless they are being trained now."""
+    from agents.runs import prunable, remove, runs_root
+    from transfer.cli.console import say, size
+
+    doomed = prunable(runs_root(runs))
+    total = sum(run.size_bytes for run in doomed)
+    for run in doomed:
+        if not dry_run:
+            remove(run)
+        say(f"{'would remove' if dry_run else 'removed'} {run.path}")
+    say(f"{len(doomed)} runs, {size(total)}")
+
+
+def _row(run: Any) -> dict[str, Any]:
+    config = run.config
+    by = "+".join(method["method"] for method in (config.transfer or {}).get("by", []))
+    return {
+        "key": run.path.name,
+        "state": run.state,
+        "task": str(config.task),
+        "algorithm": config.algorithm,
+        "by": by or "scratch",
+        "seed": config.seed,
+        "steps": config.steps,
+        "bytes": run.size_bytes,
+    }
