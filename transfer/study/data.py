@@ -19,7 +19,7 @@ class ArmData:
     scores: Scores
     """Mean return of each evaluation's episodes (n_seeds, n_evaluations); one row per finished run."""
     seeds: tuple[int, ...]
-    """The seed of each row (n_seeds,). Runs of two arms with one seed are a pair, and share the source run."""
+    """The seed of each row (n_seeds,). Runs of two arms with one seed are a pair and share a source run."""
     run_keys: tuple[str, ...]
     """The run behind each row (n_seeds,)."""
     failed: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class StudyData:
     arms: dict[str, ArmData]
     """By name, in the file's order; `scratch` is one of them."""
     random: float | None = None
-    """The target's score under random actions, where the catalogue knows it and the target is not customised."""
+    """The target's score under random actions, where the catalogue knows it and nothing was changed."""
     reference: float | None = None
     """The target's score when solved, likewise."""
     thresholds: tuple[float, ...] = ()
