@@ -64,9 +64,7 @@ def options(
 
 def main() -> None:
     """Run the command line; never returns. Exit codes: 0, 2 (a user's mistake), 130 (Ctrl-C), 1 (our fault)."""
-    sys.path.append(
-        os.getcwd()
-    )  # last, so that ./mygame.py is found and a user's own envs/ does not hide ours
+    sys.path.append(os.getcwd())  # last, so that ./mygame.py is found and a user's own envs/ does not hide ours
     sys.exit(run(sys.argv[1:]))
 
 

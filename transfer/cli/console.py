@@ -12,15 +12,11 @@ import typer
 
 from envs.errors import ConfigError
 
-RunsOption = Annotated[
-    str | None, typer.Option("--runs", help="Where runs live; else $HEADSTART_RUNS, else ./runs.")
-]
+RunsOption = Annotated[str | None, typer.Option("--runs", help="Where runs live; else $HEADSTART_RUNS, else ./runs.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 ChangeOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--change", help="Customise the game: time_limit=200, sticky=0.1, an argument=value. Repeatable."
-    ),
+    typer.Option("--change", help="Customise the game: time_limit=200, sticky=0.1, an argument=value. Repeatable."),
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Override a hyperparameter: learning_rate=1e-3. Repeatable.")

@@ -30,26 +30,16 @@ def doctor(json: JsonOption = False) -> None:
 
     faults = shadowed()
     versions = {name: _installed(name) for name in ("headstart", *CORE)}
-    faults += [
-        f"the package {name} is missing: pip install headstart"
-        for name, found in versions.items()
-        if not found
-    ]
-    extras = {
-        extra: importlib.util.find_spec(module) is not None for module, extra in EXTRA_OF_MODULE.items()
-    }
+    faults += [f"the package {name} is missing: pip install headstart" for name, found in versions.items() if not found]
+    extras = {extra: importlib.util.find_spec(module) is not None for module, extra in EXTRA_OF_MODULE.items()}
     if json:
-        emit_json(
-            {"python": sys.version.split()[0], "versions": versions, "extras": extras, "faults": faults}
-        )
+        emit_json({"python": sys.version.split()[0], "versions": versions, "extras": extras, "faults": faults})
     else:
         say(f"python {sys.version.split()[0]}")
         for name, found in versions.items():
             say(f"{name} {found or 'missing'}")
         for extra, there in extras.items():
-            say(
-                f"extra {extra}: {'installed' if there else f'not installed (pip install headstart[{extra}])'}"
-            )
+            say(f"extra {extra}: {'installed' if there else f'not installed (pip install headstart[{extra}])'}")
         for fault in faults:
             say(f"fault: {fault}")
         say("all is well" if not faults else f"{len(faults)} faults")
@@ -64,9 +54,7 @@ def shadowed() -> list[str]:
         spec = importlib.util.find_spec(name)
         origin = Path(spec.origin).resolve().parent if spec and spec.origin else None
         if origin != OUR_HOME / name:
-            faults.append(
-                f"the package {name!r} is taken from {origin}, not from {OUR_HOME}: rename or uninstall it"
-            )
+            faults.append(f"the package {name!r} is taken from {origin}, not from {OUR_HOME}: rename or uninstall it")
     return faults
 
 

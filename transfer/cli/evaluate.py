@@ -8,19 +8,11 @@ from transfer.cli.console import ChangeOption, JsonOption, RunsOption
 
 
 def evaluate(
-    run: Annotated[
-        str, typer.Argument(help="A run folder, a key or its beginning, a policy folder, or an SB3 zip.")
-    ],
-    game: Annotated[
-        str | None, typer.Option("--game", help="Another game with the same spaces; a zip's game.")
-    ] = None,
+    run: Annotated[str, typer.Argument(help="A run folder, a key or its beginning, a policy folder, or an SB3 zip.")],
+    game: Annotated[str | None, typer.Option("--game", help="Another game with the same spaces; a zip's game.")] = None,
     episodes: Annotated[int, typer.Option("--episodes", min=1, help="How many episodes.")] = 100,
-    greedy: Annotated[
-        bool | None, typer.Option("--greedy/--sampled", help="Else as the run was evaluated.")
-    ] = None,
-    step: Annotated[
-        int | None, typer.Option("--step", min=0, help="The kept policy nearest to this step.")
-    ] = None,
+    greedy: Annotated[bool | None, typer.Option("--greedy/--sampled", help="Else as the run was evaluated.")] = None,
+    step: Annotated[int | None, typer.Option("--step", min=0, help="The kept policy nearest to this step.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the sampled actions.")] = 0,
     change: ChangeOption = None,
     runs: RunsOption = None,

@@ -11,9 +11,7 @@ from transfer.cli.console import RunsOption
 def export(
     run: Annotated[str, typer.Argument(help="A run folder, a key or its beginning, or a policy folder.")],
     sb3: Annotated[Path, typer.Option("--sb3", help="The zip to write.")],
-    step: Annotated[
-        int | None, typer.Option("--step", min=0, help="The kept policy nearest to this step.")
-    ] = None,
+    step: Annotated[int | None, typer.Option("--step", min=0, help="The kept policy nearest to this step.")] = None,
     runs: RunsOption = None,
 ) -> None:
     """Write a run's policy as a zip that Stable-Baselines3 opens."""

@@ -43,9 +43,7 @@ def list_(runs: RunsOption = None, json: JsonOption = False) -> None:
 
 
 @app.command()
-def show(
-    run: Annotated[str, typer.Argument(help="A run.")], runs: RunsOption = None, json: JsonOption = False
-) -> None:
+def show(run: Annotated[str, typer.Argument(help="A run.")], runs: RunsOption = None, json: JsonOption = False) -> None:
     """One run: its config, its evaluations and where everything is."""
     from agents.runs import find_run, runs_root
     from transfer.cli.console import emit_json, say, size, table
@@ -69,9 +67,7 @@ def show(
         ("step", "mean return"),
         [(f"{step:,}", f"{mean:.2f}") for step, mean in zip(evaluations.steps, means, strict=True)],
     )
-    say(
-        f"policies kept at steps {', '.join(f'{step:,}' for step in document['snapshots']) or 'none but the last'}"
-    )
+    say(f"policies kept at steps {', '.join(f'{step:,}' for step in document['snapshots']) or 'none but the last'}")
 
 
 @app.command()

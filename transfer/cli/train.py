@@ -10,9 +10,7 @@ from transfer.cli.console import ChangeOption, JsonOption, RunsOption, SetOption
 def train(
     game: Annotated[str, typer.Argument(help="A game: see `headstart games`.")],
     algo: Annotated[str, typer.Option("--algo", help="The algorithm.")] = "ppo",
-    steps: Annotated[
-        int, typer.Option("--steps", min=1, help="Budget of each run, in transitions.")
-    ] = 100_000,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Budget of each run, in transitions.")] = 100_000,
     seeds: Annotated[str, typer.Option("--seeds", help="How many seeds from 0, or a list: 0,3,7.")] = "1",
     settings: SetOption = None,
     change: ChangeOption = None,
