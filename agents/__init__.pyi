@@ -1,4 +1,5 @@
-from .config import Evaluation as Evaluation, RunConfig as RunConfig
+from .config import Evaluation as Evaluation
+from .config import RunConfig as RunConfig
 from .hooks import Hooks as Hooks
 from .policy import Policy as Policy
 from .policy import load_policy as load_policy

@@ -1,0 +1,129 @@
+"""Trains the listed games with their presets to a stated score, and tests that the agents beat random play.
+
+    .venv/bin/python benchmarks/games.py [GAME ...] [--seeds 3] [--workers 2] [--write docs/results/games.md]
+
+Each game of `benchmarks/games.toml` is trained with several seeds through the same code as `headstart train`. Trained
+agents and random ones play held-out episodes; the seed is the unit. A one-sided permutation test compares the trained
+seeds with 20 seeds of random play: the p-value is the fraction of all ways to name `seeds` of the pooled seeds
+"trained" whose mean is at least the trained one's. Runs live under `runs/` and are not trained again.
+"""
+
+import argparse
+import itertools
+import math
+import tomllib
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).parent
+RANDOM_SEEDS = 20
+RANDOM_EPISODES = 20
+EPISODES = 50
+
+
+def train_seed(game: str, entry: dict[str, Any], seed: int) -> tuple[float, float]:
+    """Mean return of one trained seed over held-out episodes, and the CPU seconds of its training."""
+    import json
+
+    from agents.algorithms import default_mode, resolve
+    from agents.config import Evaluation, RunConfig
+    from agents.evaluation import evaluate
+    from agents.runs import runs_root
+    from agents.training import train
+    from envs.task import Task
+
+    task = Task(game=game)
+    algorithm = entry.get("algorithm", "ppo")
+    evaluation = Evaluation(every=max(1, entry["steps"] // 10), episodes=10)
+    config = RunConfig(
+        task=task,
+        algorithm=algorithm,
+        hyperparameters=resolve(task, algorithm, entry.get("set", {})),
+        steps=entry["steps"],
+        seed=seed,
+        evaluation=evaluation,
+    )
+    run = train(config, runs_root(None))
+    result = evaluate(run.policy(), task, episodes=EPISODES, mode=default_mode(algorithm), seed=seed)
+    provenance = json.loads((run.path / "provenance.json").read_text())
+    return float(np.mean(result.returns)), float(provenance["training_cpu_seconds"])
+
+
+def random_seed(game: str, seed: int) -> float:
+    """Mean return of uniformly random play over RANDOM_EPISODES episodes (per agent where there are several)."""
+    from envs import make_vec
+
+    venv = make_vec(game, n_envs=1, seed=10_000 + seed)
+    venv.action_space.seed(seed)
+    venv.reset()
+    returns: list[float] = []
+    while len(returns) < RANDOM_EPISODES * venv.num_envs:
+        actions = np.stack([venv.action_space.sample() for _ in range(venv.num_envs)])
+        _, _, _, infos = venv.step(actions)
+        returns += [info["episode"]["r"] for info in infos if "episode" in info]
+    venv.close()
+    return float(np.mean(returns))
+
+
+def permutation_p(trained: list[float], random: list[float]) -> float:
+    """One-sided exact permutation p-value of the difference of means."""
+    pooled = np.array(trained + random)
+    n = len(trained)
+    threshold = pooled[:n].sum() - 1e-9
+    at_least = sum(pooled[list(chosen)].sum() >= threshold for chosen in itertools.combinations(range(len(pooled)), n))
+    return float(at_least / math.comb(len(pooled), n))
+
+
+def measure(game: str, entry: dict[str, Any], seeds: int, pool: ProcessPoolExecutor) -> str:
+    """One row of the table."""
+    trainings = [pool.submit(train_seed, game, entry, seed) for seed in range(seeds)]
+    randoms = [pool.submit(random_seed, game, seed) for seed in range(RANDOM_SEEDS)]
+    trained, seconds = zip(*(training.result() for training in trainings), strict=True)
+    random = [one.result() for one in randoms]
+    reached = "yes" if np.mean(trained) >= entry["goal"] else "**no**"
+    return (
+        f"| {game} | {entry.get('algorithm', 'ppo')} | {entry['steps']:,} | {np.mean(random):.2f} "
+        f"| {' '.join(f'{score:.2f}' for score in trained)} | {np.mean(trained):.2f} | {entry['goal']} | {reached} "
+        f"| {permutation_p(list(trained), random):.4f} | {np.mean(seconds):.0f} |"
+    )
+
+
+def main() -> None:
+    """Print, and write, the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("games", nargs="*")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--write", type=Path)
+    options = parser.parse_args()
+    entries = tomllib.loads((HERE / "games.toml").read_text())["games"]
+    unknown = set(options.games) - set(entries)
+    if unknown:
+        parser.error(f"not in games.toml: {', '.join(sorted(unknown))}")
+    rows = [
+        "| game | algorithm | steps | random | trained, each seed | mean | goal | reached | p (beats random) | CPU s |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    print("\n".join(rows), flush=True)
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("forkserver")) as pool:
+        for game in options.games or entries:
+            rows.append(measure(game, entries[game], options.seeds, pool))
+            print(rows[-1], flush=True)
+    if options.write:
+        command = f"benchmarks/games.py --seeds {options.seeds}"
+        options.write.write_text(
+            "# The listed games, trained\n\n"
+            f"Made by `.venv/bin/python {command}`. Scores are mean returns over {EPISODES} held-out episodes for each "
+            f"seed; random play is the mean of {RANDOM_SEEDS} seeds of {RANDOM_EPISODES} episodes; p is a one-sided "
+            "permutation test with the seed as the unit. CPU s is the mean training time of one seed on one core.\n\n"
+            + "\n".join(rows)
+            + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()
