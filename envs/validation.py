@@ -1,7 +1,9 @@
 """Reading a user's document into a pydantic model, with errors in one line that name the key."""
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from inspect import isclass
+from types import UnionType
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,11 +25,41 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first fault of a validation, in one line."""
     fault = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1:
-        return str(did_you_mean("key", key, model.model_fields))
+    if fault["type"] == "extra_forbidden":
+        *above, name = fault["loc"]
+        unknown = did_you_mean("key", str(name), _model_at(model, above).model_fields)
+        return f"{'.'.join(map(str, above))}: {unknown}" if above else str(unknown)
     if fault["type"] == "missing":
         return f"the key {key!r} is missing"
-    text = fault["msg"].removeprefix("Value error, ").replace("Input should be", "expected").strip()
+    text = (
+        fault["msg"]
+        .removeprefix("Value error, ")
+        .replace("Input should be", "expected")
+        .replace("expected greater than or equal to", "expected at least")
+        .replace("an object", "a table")
+        .strip()
+    )
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    found = "" if fault["type"] == "value_error" else f"found {fault['input']!r}, "
-    return f"{key or 'the document'}: {found}{text}{more}"
+    found = "" if fault["type"] == "value_error" else f"found {_shortened(fault['input'])}, "
+    return f"{key}: {found}{text}{more}" if key else f"{found}{text}{more}"
+
+
+def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
+    """The model that a path of keys leads to, through optional fields, lists and dictionaries of models."""
+    annotation: Any = model
+    for part in path:
+        fields = isclass(annotation) and issubclass(annotation, BaseModel)
+        annotation = annotation.model_fields[str(part)].annotation if fields else _last_argument(annotation)
+        while isinstance(annotation, UnionType):
+            annotation = _last_argument(annotation)
+    return annotation if isclass(annotation) and issubclass(annotation, BaseModel) else model
+
+
+def _last_argument(annotation: Any) -> Any:
+    """``X`` of ``dict[str, X]``, ``tuple[X, ...]``, ``list[X]`` and ``X | None``."""
+    return [argument for argument in get_args(annotation) if argument not in (type(None), ...)][-1]
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
