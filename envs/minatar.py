@@ -1,0 +1,160 @@
+"""MinAtar's five games (Young & Tian 2019), played through their package and made reproducible.
+
+Three things are added. A seeded reset decides all that follows: the package's own last action survives a reset and,
+with sticky actions, leaks into the next episode. Episodes end: MinAtar itself has no time limit, and a good player
+of Breakout never returns, so episodes are truncated after 5000 steps, far above what is needed to tell good from
+better play (Freeway ends itself after 2500). And planes and actions have names.
+"""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.wrappers import TimeLimit
+from minatar import Environment
+
+from envs.errors import ConfigError
+from envs.registry import did_you_mean
+
+GAMES = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
+MAX_EPISODE_STEPS = 5000
+ACTION_NAMES = {"n": "noop", "l": "left", "u": "up", "r": "right", "d": "down", "f": "fire"}
+CELL = 24
+"""Pixels a side of one of the 10x10 cells in a rendering."""
+COLOURS = np.array(
+    [
+        (240, 228, 66),
+        (230, 97, 0),
+        (110, 110, 110),
+        (0, 158, 115),
+        (204, 51, 63),
+        (86, 180, 233),
+        (204, 121, 167),
+        (0, 114, 178),
+        (255, 255, 255),
+        (166, 118, 29),
+    ],
+    dtype=np.uint8,
+)
+"""One colour a plane, RGB; told apart in grey by their brightness where planes meet."""
+
+
+class MinAtarEnv(gymnasium.Env[np.ndarray, Any]):
+    """One MinAtar game. Observations are (10, 10, planes) uint8, 0 or 1.
+
+    Args:
+        game: one of `GAMES`.
+        sticky_action_prob: probability that the last action is repeated instead of the chosen one.
+        difficulty_ramping: whether the game gets harder as it goes on.
+        minimal_actions: whether only the actions that do something here are offered, else all six.
+        render_mode: None, "rgb_array" or "human" (a pygame window).
+
+    Raises UnknownName for another game, ConfigError for a probability outside [0, 1].
+    """
+
+    def __init__(
+        self,
+        game: str = "breakout",
+        sticky_action_prob: float = 0.1,
+        difficulty_ramping: bool = True,
+        minimal_actions: bool = True,
+        render_mode: str | None = None,
+    ) -> None:
+        if game not in GAMES:
+            raise did_you_mean("MinAtar game", game, GAMES)
+        if not 0 <= sticky_action_prob <= 1:
+            raise ConfigError(f"sticky_action_prob is a probability in [0, 1]; found {sticky_action_prob}")
+        self.game = Environment(game, sticky_action_prob=sticky_action_prob, difficulty_ramping=difficulty_ramping)
+        rules = self.game.env
+        chosen = rules.minimal_action_set() if minimal_actions else range(self.game.num_actions())
+        self.action_numbers = [int(number) for number in chosen]
+        self.action_space = spaces.Discrete(len(self.action_numbers))
+        self.observation_space = spaces.Box(0, 1, tuple(self.game.state_shape()), np.uint8)
+        self.metadata = {
+            "render_modes": ["human", "rgb_array"],
+            "render_fps": 15,
+            "headstart": {
+                "features": tuple(sorted(rules.channels, key=rules.channels.get)),
+                "actions": tuple(ACTION_NAMES[rules.action_map[number]] for number in self.action_numbers),
+            },
+        }
+        self.render_mode = render_mode
+        self._window: Any = None
+        self._seeded = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """A new episode; with a seed, the same one every time."""
+        super().reset(seed=seed)
+        if seed is not None or not self._seeded:
+            self.game.seed(int(self.np_random.integers(2**32)))
+            self._seeded = True
+        self.game.last_action = 0
+        self.game.reset()
+        if self.render_mode == "human":
+            self.render()
+        return self._observation(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One frame. `action` counts within the offered actions."""
+        reward, terminated = self.game.act(self.action_numbers[action])
+        if self.render_mode == "human":
+            self.render()
+        return self._observation(), float(reward), bool(terminated), False, {}
+
+    def render(self) -> np.ndarray | None:
+        """(240, 240, 3) uint8 in the mode "rgb_array"; a frame in the window in the mode "human"."""
+        if self.render_mode is None:
+            return None
+        picture = draw(self.game.state())
+        if self.render_mode == "rgb_array":
+            return picture
+        self._show(picture)
+        return None
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._window is not None:
+            import pygame
+
+            pygame.display.quit()
+            self._window = None
+
+    def _observation(self) -> np.ndarray:
+        state: np.ndarray = self.game.state()
+        return state.astype(np.uint8)
+
+    def _show(self, picture: np.ndarray) -> None:
+        import pygame
+
+        if self._window is None:
+            pygame.display.init()
+            pygame.display.set_caption(f"MinAtar {self.game.game_name()}")
+            self._window = pygame.display.set_mode(picture.shape[1::-1])
+            self._clock = pygame.time.Clock()
+        pygame.event.pump()
+        self._window.blit(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), (0, 0))
+        pygame.display.flip()
+        self._clock.tick(self.metadata["render_fps"])
+
+
+def make(
+    game: str = "breakout",
+    sticky_action_prob: float = 0.1,
+    difficulty_ramping: bool = True,
+    minimal_actions: bool = True,
+    max_episode_steps: int | None = MAX_EPISODE_STEPS,
+    render_mode: str | None = None,
+) -> gymnasium.Env[np.ndarray, Any]:
+    """A MinAtar game with a time limit (None: none). Other arguments and errors: see `MinAtarEnv`."""
+    env = MinAtarEnv(game, sticky_action_prob, difficulty_ramping, minimal_actions, render_mode)
+    return env if max_episode_steps is None else TimeLimit(env, max_episode_steps)
+
+
+def draw(state: np.ndarray) -> np.ndarray:
+    """A picture of planes, (rows, columns, planes) → (rows·CELL, columns·CELL, 3) uint8; higher planes lie on top."""
+    top = state.shape[2] - 1 - np.argmax(state[:, :, ::-1], axis=2)
+    cells = np.where(state.any(axis=2, keepdims=True), COLOURS[top], np.uint8(0))
+    return cells.repeat(CELL, axis=0).repeat(CELL, axis=1)
