@@ -1,0 +1,203 @@
+"""The one adapter from Gymnasium's vector environments to Stable-Baselines3's."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvStepReturn
+
+from envs.errors import ConfigError, GameError
+from envs.guard import at, blamed, finite, shown
+
+_FINAL = {"final_obs", "_final_obs", "final_info", "_final_info"}
+
+
+class BatchedVecEnv(VecEnv):
+    """A SAME_STEP `gymnasium.vector.VectorEnv` as SB3 wants it: terminal observations, truncation, episode records.
+
+    An environment costs Python work only in the step that ends its episode. Attributes with one entry per environment
+    are dealt out by `get_attr`; all others belong to the whole batch.
+
+    Args:
+        envs: the batch.
+        game: its name, for messages.
+    """
+
+    def __init__(self, envs: VectorEnv[Any, Any, Any], game: str) -> None:
+        if envs.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
+            raise ConfigError(
+                f"game {game!r} resets its batch by {envs.metadata.get('autoreset_mode')}; expected SAME_STEP: "
+                "run it with backend 'dummy'"
+            )
+        self.envs = envs
+        self.game = game
+        self._actions: Any = None
+        self._returns = np.zeros(envs.num_envs)
+        self._lengths = np.zeros(envs.num_envs, dtype=np.int64)
+        self._started = time.time()
+        super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
+        self.metadata = {**envs.metadata, **self.metadata}
+
+    def reset(self) -> Any:
+        """Start new episodes with the seeds and options given since the last reset. Returns the observations."""
+        options = self._options[0]
+        if any(other != options for other in self._options):
+            raise ConfigError(f"game {self.game!r} is batched: its environments are reset with the same options")
+        with blamed(self.game, lambda: "at the reset of its batch"):
+            observations, infos = self.envs.reset(seed=_seed(self._seeds), options=options or None)
+        if not finite(observations):
+            raise GameError(f"game {self.game!r} returned NaN or infinity in an observation at the reset of its batch")
+        self.reset_infos = [_one(infos, index) for index in range(self.num_envs)]
+        self._returns[:], self._lengths[:] = 0.0, 0
+        self._reset_seeds()
+        self._reset_options()
+        return observations
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Remember the actions."""
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """One step of every environment; those whose episode ends are reset in it."""
+        with blamed(self.game, lambda: f"in a step of its batch (actions {shown(self._actions)})"):
+            observations, rewards, terminated, truncated, batch = self.envs.step(self._actions)
+        self._returns += rewards
+        self._lengths += 1
+        self._check(observations, rewards)
+        dones = terminated | truncated
+        infos = self._infos(batch, dones)
+        for index in np.flatnonzero(dones).tolist():
+            infos[index] = self._finish(batch, index, bool(truncated[index] and not terminated[index]))
+        return observations, rewards.astype(np.float32), dones, infos
+
+    def close(self) -> None:
+        """Close the batch; a second time does nothing."""
+        self.envs.close()
+
+    def get_images(self) -> Sequence[np.ndarray | None]:
+        """A frame of each environment."""
+        frames: Any = self.envs.render()
+        return [None] * self.num_envs if frames is None else list(frames)
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """The attribute for each environment asked for."""
+        value = getattr(self._owner(attr_name), attr_name)
+        return self._deal(value, indices)
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Set an attribute of the whole batch. Raises ConfigError if only some environments are meant."""
+        self._whole(indices, f"attribute {attr_name!r}")
+        setattr(self._owner(attr_name), attr_name, value)
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
+        """Call a method of the batch, once. Raises ConfigError if only some environments are meant."""
+        self._whole(indices, f"method {method_name!r}")
+        return self._deal(getattr(self._owner(method_name), method_name)(*method_args, **method_kwargs), None)
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
+        """True for SB3's Monitor, whose episode records these environments make themselves."""
+        return [issubclass(Monitor, wrapper_class)] * len(list(self._get_indices(indices)))
+
+    def get_state(self) -> dict[str, Any]:
+        """All that decides what follows, as arrays with a leading axis of num_envs; games of ours only."""
+        state: dict[str, Any] = self._owner("get_state").get_state()
+        return {**state, "return": self._returns.copy(), "length": self._lengths.copy()}
+
+    def set_state(self, state: dict[str, Any]) -> Any:
+        """Go on from what `get_state` returned. Returns the observations there."""
+        self._owner("set_state").set_state(state)
+        self._returns, self._lengths = state["return"].copy(), state["length"].copy()
+        return self._owner("observe").observe()
+
+    def _check(self, observations: Any, rewards: np.ndarray) -> None:
+        if np.isfinite(rewards).all() and finite(observations):
+            return
+        for index in range(self.num_envs):
+            when = at(int(self._lengths[index]), self._actions[index])
+            if not np.isfinite(rewards[index]):
+                raise GameError(f"game {self.game!r} returned the reward {rewards[index]} {when}")
+            if not finite(_part(observations, index)):
+                raise GameError(f"game {self.game!r} returned NaN or infinity in its observation {when}")
+
+    def _infos(self, batch: dict[str, Any], dones: np.ndarray) -> list[dict[str, Any]]:
+        """The infos of environments whose episode goes on."""
+        if batch.keys() <= _FINAL:
+            return [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
+        return [
+            {} if done else {**_one(batch, index), "TimeLimit.truncated": False} for index, done in enumerate(dones)
+        ]
+
+    def _finish(self, batch: dict[str, Any], index: int, truncated: bool) -> dict[str, Any]:
+        """The info of an environment whose episode has ended, in SB3's words."""
+        last = batch["final_obs"][index]
+        if not finite(last):
+            when = at(int(self._lengths[index]), self._actions[index])
+            raise GameError(f"game {self.game!r} returned NaN or infinity in its observation {when}")
+        record = {
+            "r": round(float(self._returns[index]), 6),
+            "l": int(self._lengths[index]),
+            "t": round(time.time() - self._started, 6),
+        }
+        self.reset_infos[index] = _one(batch, index)
+        self._returns[index], self._lengths[index] = 0.0, 0
+        return {
+            **_one(batch["final_info"], index),
+            "episode": record,
+            "TimeLimit.truncated": truncated,
+            "terminal_observation": last,
+        }
+
+    def _owner(self, name: str) -> Any:
+        """The outermost layer of the batch that has this attribute."""
+        layer: Any = self.envs
+        while name not in vars(layer) and not hasattr(type(layer), name) and hasattr(layer, "env"):
+            layer = layer.env
+        if not hasattr(layer, name):
+            raise AttributeError(f"game {self.game!r} has no attribute {name!r}")
+        return layer
+
+    def _deal(self, value: Any, indices: VecEnvIndices) -> list[Any]:
+        sequence = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+        each = sequence and len(value) == self.num_envs
+        return [value[index] if each else value for index in self._get_indices(indices)]
+
+    def _whole(self, indices: VecEnvIndices, what: str) -> None:
+        if sorted(self._get_indices(indices)) != list(range(self.num_envs)):
+            raise ConfigError(f"game {self.game!r} is batched: {what} belongs to all its environments, not to some")
+
+
+def _seed(seeds: Sequence[int | None]) -> Any:
+    """As every vector environment takes it: one number where they follow each other, else a list."""
+    first = seeds[0]
+    if all(seed is None for seed in seeds):
+        return None
+    if first is not None and list(seeds) == list(range(first, first + len(seeds))):
+        return first
+    return list(seeds)
+
+
+def _one(batch: dict[str, Any], index: int) -> dict[str, Any]:
+    """One environment's info out of a batch's, in which `_key` says who has `key`."""
+    if not batch:
+        return {}
+    mine = {}
+    for key, value in batch.items():
+        if key in _FINAL or (key.startswith("_") and key[1:] in batch):
+            continue
+        if f"_{key}" not in batch or batch[f"_{key}"][index]:
+            mine[key] = _one(value, index) if isinstance(value, dict) else value[index]
+    return mine
+
+
+def _part(observations: Any, index: int) -> Any:
+    if isinstance(observations, dict):
+        return {key: value[index] for key, value in observations.items()}
+    return observations[index]

@@ -1,0 +1,188 @@
+"""The catalogue of games: `catalogue.toml`, installed plug-ins, and whatever else Gymnasium can make.
+
+Reading it imports neither Gymnasium nor any game. A table whose name ends in `*` holds what all ids that begin so have
+in common; it also serves ids of that kind that nobody listed.
+"""
+
+import importlib
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from envs.errors import ConfigError, MissingExtra
+from envs.registry import did_you_mean, load_attribute, missing_module
+
+GROUP = "headstart.games"
+"""Entry points of this group are games: name = id, value = environment class or factory."""
+
+_SAID = {"family", "summary", "score_source", "features", "actions", "random", "reference", "threshold"}
+"""What an environment may say of itself."""
+
+
+@dataclass(frozen=True)
+class Game:
+    """What is known about a game. Nothing but the id is needed to play it."""
+
+    id: str
+    family: str = "unlisted"
+    summary: str = ""
+    extra: str | None = None
+    """The optional dependency of Headstart that brings it."""
+    requires: str | None = None
+    """The module that must be there; importing it registers the game."""
+    entry: str | None = None
+    """`module:function` that returns the environment; None: Gymnasium makes the id."""
+    adapt: str | None = None
+    """`module:function`, called `f(env) -> env` on each single environment before anything else."""
+    multiagent: bool = False
+    """A PettingZoo parallel environment."""
+    batched: bool = False
+    """Whether one object plays many environments at once, and is ours to customise."""
+    register: Mapping[str, Any] | None = None
+    """Our own games: arguments of `gymnasium.register`."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments that make this game out of its environment."""
+    features: tuple[str, ...] | None = None
+    """Names of a vector's entries, or of planes."""
+    actions: tuple[str, ...] | None = None
+    """Names of discrete actions, or of a continuous action's dimensions."""
+    random: float | None = None
+    """Mean return of uniformly random actions."""
+    reference: float | None = None
+    """Mean return of a good player."""
+    threshold: float | None = None
+    """Mean return from which the game counts as solved."""
+    score_source: str = ""
+    """Where the three scores come from."""
+    listed: bool = True
+    """Whether the catalogue, or a plug-in, names it."""
+
+
+def list_games() -> list[Game]:
+    """All games of the catalogue and of plug-ins, by family in the catalogue's order; plug-ins come last."""
+    games = dict(_catalogue()[0])
+    for point in _plugins():
+        games.setdefault(point.name, Game(id=point.name, family="plug-in", entry=point.value))
+    return list(games.values())
+
+
+def find_game(name: str) -> Game:
+    """The game of this name: listed, a plug-in, any id registered with Gymnasium, or `module:Id-v0`.
+
+    Raises UnknownName, MissingExtra if its package is not installed, ConfigError if a module cannot be imported.
+    """
+    game = _catalogue()[0].get(name) or _plugin(name) or _of_a_kind(name)
+    if game is not None:
+        _require(game)
+        if game.listed or name in _registered():
+            return game
+    elif ":" in name and _import(name.partition(":")[0], name):
+        if (identifier := name.partition(":")[2]) in _registered():
+            return _registered_game(name, identifier)
+    elif name in _registered():
+        return _registered_game(name, name)
+    raise did_you_mean("game", name, {*(game.id for game in list_games()), *_registered()})
+
+
+def named(game: Game, metadata: Mapping[str, Any]) -> Game:
+    """The game with what its environment says of itself in `metadata["headstart"]`, which wins over the catalogue."""
+    said: Mapping[str, Any] = metadata.get("headstart", {})
+    known: dict[str, Any] = {key: said[key] for key in _SAID & said.keys() if said[key] is not None}
+    return replace(game, **_tuples(known))
+
+
+@cache
+def _catalogue() -> tuple[dict[str, Game], dict[str, Game]]:
+    """The listed games by id, and the kinds by the beginning of their ids."""
+    with (Path(__file__).parent / "catalogue.toml").open("rb") as file:
+        tables = tomllib.load(file)
+    kinds = {name.removesuffix("*"): table for name, table in tables.items() if name.endswith("*")}
+    listed = {
+        name: _game(name, {**_common(kinds, name), **table}, listed=True)
+        for name, table in tables.items()
+        if not name.endswith("*")
+    }
+    return listed, {start: _game(start, table, listed=False) for start, table in kinds.items()}
+
+
+def _common(kinds: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    starts = [start for start in kinds if name.startswith(start)]
+    return kinds[max(starts, key=len)] if starts else {}
+
+
+def _game(name: str, table: Mapping[str, Any], *, listed: bool) -> Game:
+    return Game(id=name, listed=listed, **_tuples(table))
+
+
+def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if key in ("features", "actions") else value for key, value in table.items()}
+
+
+def _of_a_kind(name: str) -> Game | None:
+    """An unlisted id of a listed kind, such as a MiniGrid that the catalogue leaves out."""
+    kinds = _catalogue()[1]
+    starts = [start for start in kinds if name.startswith(start) and kinds[start].requires]
+    return replace(kinds[max(starts, key=len)], id=name) if starts else None
+
+
+def _plugins() -> Iterator[EntryPoint]:
+    yield from sorted(entry_points(group=GROUP), key=lambda point: point.name)
+
+
+def _plugin(name: str) -> Game | None:
+    for point in _plugins():
+        if point.name == name:
+            made = load_attribute(point.value, kind="game")
+            return named(Game(id=name, family="plug-in", entry=point.value), getattr(made, "metadata", None) or {})
+    return None
+
+
+def _require(game: Game) -> None:
+    """Raises MissingExtra if the game's package is not there; imports it if Gymnasium is to make the game."""
+    if game.requires is None:
+        return
+    if find_spec(game.requires) is None:
+        extra = f"headstart[{game.extra}]" if game.extra else game.requires
+        raise MissingExtra(
+            f"game {game.id!r} needs the package {game.requires!r}: install it with pip install '{extra}'"
+        )
+    if not game.listed:
+        _import(game.requires, game.id)
+
+
+def _import(module: str, name: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise missing_module(name, error, "game") from error
+    except ValueError as error:
+        raise ConfigError(f"game {name!r} should be written 'Id-v0' or 'module:Id-v0'") from error
+    return True
+
+
+def _registered() -> Mapping[str, Any]:
+    """Gymnasium's registry, our own games included. Imports Gymnasium: only for names that nobody lists."""
+    from envs.registration import register_games
+
+    return register_games()
+
+
+def _registered_game(name: str, identifier: str) -> Game:
+    spec = _registered()[identifier]
+    return Game(
+        id=name,
+        summary=f"registered with Gymnasium by {_origin(spec)}",
+        threshold=spec.reward_threshold,
+        score_source="" if spec.reward_threshold is None else "threshold: Gymnasium's reward_threshold",
+        listed=False,
+    )
+
+
+def _origin(spec: Any) -> str:
+    entry = spec.entry_point
+    return str(entry).partition(":")[0] if isinstance(entry, str) else str(getattr(entry, "__module__", "a function"))

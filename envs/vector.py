@@ -1,0 +1,305 @@
+"""`make_vec`: a task as environments that Stable-Baselines3 plays, batched where the game allows it.
+
+Batched games run as one object. All others run as one object per environment, in this process or, if asked for, in one
+process each. Either way the infos carry SB3's `terminal_observation`, `TimeLimit.truncated` and Monitor's `episode`,
+and a game that raises or returns NaN is named in a GameError.
+"""
+
+import importlib
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import load_env_creator
+from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers import TimeLimit, TransformAction, TransformObservation
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+
+from envs.batched import BatchedVecEnv
+from envs.catalogue import Game, find_game, named
+from envs.customise import change_batch, change_env, subset_names
+from envs.errors import ConfigError, GameError, HeadstartError
+from envs.guard import Guard
+from envs.interface import Interface
+from envs.registration import register_games
+from envs.registry import load_attribute, missing_module
+from envs.task import Change, Task
+
+Backend = Literal["auto", "batched", "dummy", "subproc"]
+
+log = logging.getLogger(__name__)
+_told: set[str] = set()
+
+
+def make_vec(
+    task: Task | str,
+    *,
+    n_envs: int = 1,
+    seed: int | None = None,
+    render: bool = False,
+    backend: Backend = "auto",
+) -> VecEnv:
+    """Environments of a task, for Stable-Baselines3.
+
+    Args:
+        task: the task, or a game's name.
+        n_envs: how many environments; of a multi-agent game, how many copies, each with all its agents.
+        seed: environment i is seeded with seed + i at the first reset; None takes the machine's entropy.
+        render: whether `render()` and `get_images()` give frames.
+        backend: `auto` batches where the game allows it and is `dummy`, one object each, where not.
+
+    Raises UnknownName, MissingExtra, ConfigError (arguments, changes or spaces that do not work), GameError.
+    """
+    task = Task(game=task) if isinstance(task, str) else task
+    if n_envs < 1:
+        raise ConfigError(f"{n_envs} environments of {task.game!r}: expected 1 or more")
+    register_games()
+    game = find_game(task.game)
+    if game.multiagent:
+        venv = _agents(task, game, n_envs, render)
+    else:
+        hindrance = None if backend in ("auto", "batched") else "not asked for"
+        hindrance = hindrance or _why_not_batched(task, game)
+        if hindrance and backend == "batched":
+            raise ConfigError(f"game {task.game!r} cannot be batched: {hindrance}; run it with backend 'dummy'")
+        venv = _objects(task, n_envs, render, backend) if hindrance else _batch(task, game, n_envs, render)
+    if seed is not None:
+        venv.seed(seed)
+        venv.action_space.seed(seed)
+    return venv
+
+
+def make_env(task: Task | str, *, render: bool = False) -> gym.Env[Any, Any]:
+    """One environment of a single-agent task, as each of `make_vec`'s objects: adapted, changed and guarded.
+
+    Raises as `make_vec` does.
+    """
+    task = Task(game=task) if isinstance(task, str) else task
+    register_games()
+    game = find_game(task.game)
+    env = _make(game, task, render)
+    if game.adapt is not None:
+        env = load_attribute(game.adapt, kind="game")(env)
+    env = change_env(_from_zero(env), task.change, task.game, named(game, env.metadata).actions)
+    env = _bytes(env)
+    _check_spaces(env.observation_space, env.action_space, task.game)
+    return Guard(env, task.game)
+
+
+def seed_each(venv: VecEnv, seeds: Sequence[int]) -> None:
+    """Seed environment i with seeds[i] at the next reset. Raises ConfigError unless there is one for each."""
+    base = venv.unwrapped
+    if len(seeds) != base.num_envs:
+        raise ConfigError(f"{len(seeds)} seeds for {base.num_envs} environments: expected one each")
+    base._seeds = [int(seed) for seed in seeds]
+
+
+def interface(venv: VecEnv) -> Interface:
+    """The spaces as SB3 sees them, with the names of features and actions where they fit these spaces."""
+    metadata: Mapping[str, Any] = venv.unwrapped.metadata or {}
+    said = metadata.get("headstart", {})
+    observation, action = venv.observation_space, venv.action_space
+    return Interface(
+        observation,
+        action,
+        _fitting(said.get("features"), observation.shape[-1] if observation.shape else None),
+        _fitting(
+            said.get("actions"), action.n if isinstance(action, spaces.Discrete) else (action.shape or (None,))[-1]
+        ),
+    )
+
+
+def _fitting(names: Sequence[str] | None, count: Any) -> tuple[str, ...] | None:
+    return None if names is None or len(names) != count else tuple(names)
+
+
+def _why_not_batched(task: Task, game: Game) -> str | None:
+    """What keeps a task from running as one object; None if nothing does."""
+    entry = None if game.entry or game.adapt else gym.registry[_identifier(task.game)].vector_entry_point
+    if entry is None:
+        return "it has no batched implementation"
+    if not game.batched:
+        creator = load_env_creator(entry) if isinstance(entry, str) else entry
+        mode = getattr(creator, "metadata", {}).get("autoreset_mode")
+        if mode != AutoresetMode.SAME_STEP:
+            _tell_once(
+                f"game {task.game!r} runs one object per environment: its batched implementation does not reset an "
+                f"environment in the step that ends the episode (its mode is {getattr(mode, 'name', mode)})"
+            )
+            return f"its mode of autoreset is {getattr(mode, 'name', mode)}, expected SAME_STEP"
+    changed = task.change.model_dump(exclude_defaults=True).keys() - {"time_limit"}
+    if changed & {"observation"} or (changed and not game.batched):
+        return f"the change {sorted(changed)[0]!r} works on single environments"
+    return None
+
+
+def _batch(task: Task, game: Game, n_envs: int, render: bool) -> VecEnv:
+    with _creating(task):
+        envs = gym.make_vec(
+            task.game, n_envs, vectorization_mode="vector_entry_point", **_arguments(game, task, render)
+        )
+    game = named(game, envs.metadata)
+    venv = BatchedVecEnv(change_batch(envs, task.change, task.game, game.actions), task.game)
+    _check_spaces(venv.observation_space, venv.action_space, task.game)
+    return _with_names(venv, game, task.change)
+
+
+def _objects(task: Task, n_envs: int, render: bool, backend: Backend) -> VecEnv:
+    factories: list[Callable[[], gym.Env[Any, Any]]] = [partial(_monitored, task, render)] * n_envs
+    first = make_env(task, render=render)  # raises here what is wrong with the task, not in another process
+    game = named(find_game(task.game), first.metadata)
+    venv: VecEnv
+    if backend == "subproc":
+        first.close()
+        venv = _Processes(factories, task.game)
+    else:
+        venv = DummyVecEnv([lambda: Monitor(first), *factories[1:]])
+    return _with_names(venv, game, task.change)
+
+
+def _monitored(task: Task, render: bool) -> gym.Env[Any, Any]:
+    return Monitor(make_env(task, render=render))
+
+
+def _agents(task: Task, game: Game, n_envs: int, render: bool) -> VecEnv:
+    if not task.change.nothing:
+        raise ConfigError(f"game {task.game!r} has several agents: changes are for single-agent games; leave them out")
+    from envs.multiagent import ParallelVecEnv
+
+    entry = load_attribute(game.entry or "", kind="game")
+
+    def factory() -> Any:
+        with _creating(task):
+            return entry(**_arguments(game, task, render))
+
+    venv = ParallelVecEnv([factory] * n_envs)
+    return _with_names(venv, named(game, venv.metadata or {}), task.change)
+
+
+def _make(game: Game, task: Task, render: bool) -> Any:
+    arguments = _arguments(game, task, render)
+    with _creating(task):
+        if game.requires is not None:
+            importlib.import_module(game.requires)  # registers the game
+        if game.entry is None:
+            return gym.make(task.game, disable_env_checker=True, **arguments)
+        entry = load_attribute(game.entry, kind="game")
+        if "max_episode_steps" in inspect.signature(entry).parameters:
+            return entry(**arguments)
+        limit = arguments.pop("max_episode_steps", None)
+        return entry(**arguments) if limit is None else TimeLimit(entry(**arguments), limit)
+
+
+def _arguments(game: Game, task: Task, render: bool) -> dict[str, Any]:
+    """The game's, the task's over them, the time limit and the render mode."""
+    arguments = {**game.arguments, **task.arguments}
+    if task.change.time_limit is not None:
+        arguments["max_episode_steps"] = task.change.time_limit
+    if render:
+        arguments["render_mode"] = "rgb_array"
+    return arguments
+
+
+def _identifier(name: str) -> str:
+    return name if name in gym.registry else name.rpartition(":")[2]
+
+
+def _with_names(venv: VecEnv, game: Game, change: Change) -> VecEnv:
+    """Tell `interface` the names, through the metadata of the innermost VecEnv."""
+    actions = game.actions if change.actions is None else subset_names(change.actions, game.actions)
+    names = {"game": game.id, "features": game.features, "actions": actions}
+    metadata: dict[str, Any] = {**(venv.metadata or {}), "headstart": names}
+    venv.metadata = metadata
+    return venv
+
+
+def _from_zero(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """Discrete actions counted from 0, as SB3 counts them."""
+    space = env.action_space
+    if not isinstance(space, spaces.Discrete) or space.start == 0:
+        return env
+    start = int(space.start)
+    return TransformAction(env, lambda action: start + int(action), spaces.Discrete(int(space.n)))
+
+
+def _bytes(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """Planes of booleans as bytes of 0 and 1, which SB3 can store."""
+    space = env.observation_space
+    if not isinstance(space, spaces.Box) or space.dtype != np.bool_:
+        return env
+    return TransformObservation(
+        env, lambda observation: np.asarray(observation, np.uint8), spaces.Box(0, 1, space.shape, np.uint8)
+    )
+
+
+def _check_spaces(observation: spaces.Space[Any], action: spaces.Space[Any], game: str) -> None:
+    """Raises ConfigError unless SB3 can learn with these spaces."""
+    simple = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+    parts = list(observation.spaces.values()) if isinstance(observation, spaces.Dict) else [observation]
+    for part in parts:
+        if not isinstance(part, simple):
+            raise ConfigError(
+                f"game {game!r} has observations of the kind {type(part).__name__}, which cannot be learnt from; "
+                "expected Box, Discrete, MultiDiscrete, MultiBinary or a Dict of these: wrap it by the change 'observation'"
+            )
+    if not isinstance(action, simple):
+        raise ConfigError(
+            f"game {game!r} has actions of the kind {type(action).__name__}, which cannot be learnt; "
+            "expected Box, Discrete, MultiDiscrete or MultiBinary"
+        )
+
+
+def _tell_once(text: str) -> None:
+    if text not in _told:
+        _told.add(text)
+        log.warning(text)
+
+
+@contextmanager
+def _creating(task: Task) -> Iterator[None]:
+    """What goes wrong while a game is made, in one line: a user's arguments, a missing package, the game itself."""
+    try:
+        yield
+    except HeadstartError:
+        raise
+    except ModuleNotFoundError as error:
+        raise missing_module(task.game, error, "game") from error
+    except (TypeError, gym.error.Error) as error:
+        raise ConfigError(f"game {task} cannot be made: {' '.join(str(error).split())}") from error
+    except Exception as error:
+        raise GameError(f"game {task} raised {' '.join(repr(error).split())} while it was made") from error
+
+
+class _Processes(SubprocVecEnv):
+    """SB3's worker processes; when a game's fault ends one, that is said."""
+
+    def __init__(self, factories: list[Callable[[], gym.Env[Any, Any]]], game: str) -> None:
+        self._game = game
+        super().__init__(factories)
+
+    def reset(self) -> Any:
+        """Start new episodes."""
+        with self._alive():
+            return super().reset()
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """One step."""
+        with self._alive():
+            return super().step_wait()
+
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, ConnectionError) as error:
+            raise GameError(
+                f"a process of game {self._game!r} ended; its error is above, or run it with backend 'dummy'"
+            ) from error
