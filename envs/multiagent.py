@@ -28,19 +28,21 @@ class ParallelVecEnv(VecEnv):
     "TimeLimit.truncated" and, for each agent, "episode" {"r", "l", "t"}.
 
     Args:
-        make: one function a copy, each returning a ParallelEnv (or an AECEnv that is parallelisable).
+        make: returns a new ParallelEnv, or an AECEnv that is parallelisable; called once a copy.
+        n_copies: how many copies.
 
     Raises:
         ConfigError: the agents' spaces differ, or are of a kind that cannot be stacked.
         GameError: an agent leaves while others play on, or is left out of what a step returns.
     """
 
-    def __init__(self, make: Sequence[Callable[[], Any]]) -> None:
-        self.copies = [_parallel(one()) for one in make]
+    def __init__(self, make: Callable[[], Any], n_copies: int = 1) -> None:
+        self.copies = [_parallel(make()) for _ in range(n_copies)]
         self.agents = tuple(self.copies[0].possible_agents)
         self._clock = time.monotonic()
         observation_space, action_space = shared_spaces(self.copies[0])
         super().__init__(len(self.copies) * len(self.agents), observation_space, action_space)
+        self.metadata = {**self.copies[0].metadata, **self.metadata}
         self._observations = np.zeros((self.num_envs, *(observation_space.shape or ())), observation_space.dtype)
         self._returns = np.zeros(self.num_envs)
         self._lengths = np.zeros(self.num_envs, dtype=int)

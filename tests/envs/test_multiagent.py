@@ -62,8 +62,14 @@ class Countdown(ParallelEnv):
         return np.full((4, 6, 3), self.left, dtype=np.uint8)
 
 
+def lengths(*each: int) -> Callable[[], Countdown]:
+    """Makes copies of these lengths, in turn."""
+    games = iter(each)
+    return lambda: Countdown(next(games))
+
+
 def test_plays_as_stepping_each_copy_by_hand() -> None:
-    venv = ParallelVecEnv([spread(N=3, max_cycles=5)] * 2)
+    venv = ParallelVecEnv(spread(N=3, max_cycles=5), 2)
     venv.seed(40)
     peers = [spread(N=3, max_cycles=5)() for _ in range(2)]
     expected = [peer.reset(seed=40 + k)[0] for k, peer in enumerate(peers)]
@@ -88,7 +94,7 @@ def test_plays_as_stepping_each_copy_by_hand() -> None:
 
 @pytest.mark.parametrize("truncate", [False, True])
 def test_truncation_stays_apart_from_termination(truncate: bool) -> None:
-    venv = ParallelVecEnv([lambda: Countdown(2, truncate)])
+    venv = ParallelVecEnv(lambda: Countdown(2, truncate))
     venv.reset()
     venv.step(np.zeros(2, dtype=int))
     observations, _, dones, infos = venv.step(np.zeros(2, dtype=int))
@@ -99,7 +105,7 @@ def test_truncation_stays_apart_from_termination(truncate: bool) -> None:
 
 
 def test_each_agent_has_its_own_episode_record() -> None:
-    venv = ParallelVecEnv([lambda: Countdown(3), lambda: Countdown(2)])
+    venv = ParallelVecEnv(lengths(3, 2), 2)
     venv.reset()
     records: dict[int, list[tuple[float, int]]] = {slot: [] for slot in range(4)}
     for _ in range(6):
@@ -112,7 +118,7 @@ def test_each_agent_has_its_own_episode_record() -> None:
 
 
 def test_seeds_and_options_go_to_copies_once() -> None:
-    venv = ParallelVecEnv([lambda: Countdown()] * 2)
+    venv = ParallelVecEnv(Countdown, 2)
     assert venv.seed(7) == [7, 7, 8, 8]
     venv.set_options({"level": 2})
     venv.reset()
@@ -125,7 +131,7 @@ def test_seeds_and_options_go_to_copies_once() -> None:
 
 def test_same_seed_same_play() -> None:
     def play(seed: int) -> list[list[float]]:
-        venv = ParallelVecEnv([spread(N=2)] * 2)
+        venv = ParallelVecEnv(spread(N=2), 2)
         venv.seed(seed)
         return [venv.reset().tolist(), venv.step(np.array([1, 2, 3, 4]))[0].tolist()]
 
@@ -134,7 +140,7 @@ def test_same_seed_same_play() -> None:
 
 
 def test_results_handed_out_are_never_changed_later() -> None:
-    venv = ParallelVecEnv([lambda: Countdown(2)])
+    venv = ParallelVecEnv(lambda: Countdown(2))
     first = venv.reset()
     kept = first.copy()
     second, *_ = venv.step(np.zeros(2, dtype=int))
@@ -145,7 +151,7 @@ def test_results_handed_out_are_never_changed_later() -> None:
 
 
 def test_attributes_and_methods_answer_for_each_slot() -> None:
-    venv = ParallelVecEnv([lambda: Countdown(3), lambda: Countdown(5)])
+    venv = ParallelVecEnv(lengths(3, 5), 2)
     assert venv.get_attr("length") == [3, 3, 5, 5]
     assert venv.get_attr("length", [1, 2]) == [3, 5]
     venv.set_attr("length", 9, [2])
@@ -157,7 +163,7 @@ def test_attributes_and_methods_answer_for_each_slot() -> None:
 
 
 def test_an_attribute_is_set_below_the_wrappers() -> None:
-    venv = ParallelVecEnv([spread(N=2)])
+    venv = ParallelVecEnv(spread(N=2))
     venv.set_attr("max_cycles", 4)
     venv.reset()
     dones = [venv.step(np.zeros(2, dtype=int))[2].all() for _ in range(4)]
@@ -165,7 +171,7 @@ def test_an_attribute_is_set_below_the_wrappers() -> None:
 
 
 def test_pictures_one_a_slot_and_one_tile_a_copy() -> None:
-    venv = ParallelVecEnv([lambda: Countdown(3), lambda: Countdown(5)])
+    venv = ParallelVecEnv(lengths(3, 5), 2)
     venv.reset()
     assert [picture.max() for picture in venv.get_images() if picture is not None] == [3, 3, 5, 5]
     picture = venv.render()
@@ -173,8 +179,13 @@ def test_pictures_one_a_slot_and_one_tile_a_copy() -> None:
     assert picture.shape == (8, 6, 3)  # two copies, not four slots
 
 
+def test_what_the_game_says_of_itself_is_handed_on() -> None:
+    assert ParallelVecEnv(lambda: simple_spread(N=1)).metadata["headstart"]["actions"][1] == "left"
+    assert ParallelVecEnv(Countdown).metadata["render_modes"] == ["human", "rgb_array"]  # SB3's: it opens the window
+
+
 def test_a_real_game_shows_itself() -> None:
-    venv = ParallelVecEnv([spread(N=2, render_mode="rgb_array")])
+    venv = ParallelVecEnv(spread(N=2, render_mode="rgb_array"))
     venv.reset()
     picture = venv.render()
     assert picture is not None
@@ -184,11 +195,11 @@ def test_a_real_game_shows_itself() -> None:
 
 def test_agents_with_different_spaces_are_named() -> None:
     with pytest.raises(ConfigError, match=r"the observations of 'agent_0', 'agent_1' .*differ from .*'adversary_0'"):
-        ParallelVecEnv([simple_adversary_v3.parallel_env])
+        ParallelVecEnv(simple_adversary_v3.parallel_env)
 
 
 def test_an_agent_that_leaves_early_is_one_line() -> None:
-    venv = ParallelVecEnv([lambda: Countdown(3, leaves="b")])
+    venv = ParallelVecEnv(lambda: Countdown(3, leaves="b"))
     venv.reset()
     with pytest.raises(GameError, match="'b' left the game while others play on") as error:
         venv.step(np.zeros(2, dtype=int))
@@ -196,7 +207,7 @@ def test_an_agent_that_leaves_early_is_one_line() -> None:
 
 
 def test_a_forgotten_agent_is_one_line() -> None:
-    venv = ParallelVecEnv([lambda: Countdown(3, forgets=True)])
+    venv = ParallelVecEnv(lambda: Countdown(3, forgets=True))
     venv.reset()
     with pytest.raises(GameError, match="no observation for 'b'"):
         venv.step(np.zeros(2, dtype=int))
@@ -204,11 +215,11 @@ def test_a_forgotten_agent_is_one_line() -> None:
 
 def test_something_else_than_a_pettingzoo_game_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"expected a PettingZoo ParallelEnv.*found str"):
-        ParallelVecEnv([lambda: "game"])
+        ParallelVecEnv(lambda: "game")
 
 
 def test_a_parallelisable_aec_game_is_taken() -> None:
-    venv = ParallelVecEnv([lambda: simple_spread_v3.env(N=2)])
+    venv = ParallelVecEnv(lambda: simple_spread_v3.env(N=2))
     assert venv.reset().shape == (2, 12)
 
 
@@ -236,7 +247,7 @@ def test_names_of_simple_spread_stand_at_the_right_entries() -> None:
 
 
 def test_a_learner_learns_from_it() -> None:
-    venv = ParallelVecEnv([spread(N=2, max_cycles=4)] * 2)
+    venv = ParallelVecEnv(spread(N=2, max_cycles=4), 2)
     learner = PPO("MlpPolicy", venv, n_steps=8, batch_size=16, n_epochs=1, seed=0, device="cpu")
     learner.learn(64)
     assert learner.num_timesteps == 64
