@@ -110,12 +110,16 @@ class Source(_Part):
 
 
 class MappingOverrides(_Part):
-    """Pairs that the names of the two games do not give: target's name → source's name."""
+    """What the names of the two games do not say by themselves; as `transfer.carry.Pairing`, which see."""
 
     features: dict[str, str] = Field(default_factory=dict)
-    """Features or planes."""
+    """Pairs of features or planes, target's name → source's name."""
     actions: dict[str, str] = Field(default_factory=dict)
-    """Actions."""
+    """Pairs of actions, likewise."""
+    fill: dict[str, float] = Field(default_factory=dict)
+    """What the source sees of features that the target lacks, by the source's names."""
+    margin: float | None = Field(default=None, gt=0.0)
+    """How far below the mean of the carried actions' outputs a new action starts."""
 
 
 class Arm(_Part):
