@@ -1,0 +1,73 @@
+"""What has to hold before a study trains anything: both games can be opened, and the one maps onto the other."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from stable_baselines3.common.vec_env import VecEnv
+
+from agents.algorithms import check_action_space, on_policy
+from agents.config import RunConfig
+from envs.errors import GameError
+from envs.task import Task
+from envs.vector import make_vec
+from transfer.carry import check as check_carried
+from transfer.study.plan import Plan, naming
+from transfer.study.spec import SCRATCH, SOURCE
+
+TRIED = 0.1
+"""Seconds for which each game is played at random, to see how fast it is."""
+
+LEARNING = {True: 0.25e-3, False: 1.5e-3}
+"""Rough seconds that learning takes a step, on-policy and off-policy, on one core."""
+
+
+def check(plan: Plan) -> float:
+    """Open both games and try the methods on them.
+
+    Returns a rough estimate of the CPU seconds that training takes, evaluation excluded. Raises HeadstartError: a game
+    that cannot be opened, an algorithm that cannot act in it, spaces that do not map, a method that cannot work.
+    """
+    target = plan.of(SCRATCH)[0].config
+    source = plan.source_config
+    with naming("target"):
+        on_target = _seconds_a_step(target)
+    with naming("source"):
+        on_source = _seconds_a_step(source)
+    for name in plan.study.arms:
+        if name != SCRATCH:
+            with naming(f"arms.{name}"):
+                check_carried(plan.of(name)[0].config, source)
+    todo = plan.unfinished.values()
+    return sum(run.config.steps * (on_source if run.arm == SOURCE else on_target) for run in todo)
+
+
+def _seconds_a_step(config: RunConfig) -> float:
+    """Of the game, played at random for a moment, and of learning."""
+    with opened(config.task) as games:
+        check_action_space(config.algorithm, games.action_space)
+        start = time.perf_counter()
+        steps = sum(_random_steps(games))
+        return (time.perf_counter() - start) / max(steps, 1) + LEARNING[on_policy(config.algorithm)]
+
+
+def _random_steps(games: VecEnv) -> Iterator[int]:
+    """Play at random for a moment; yields the steps. A game that breaks ends it: its runs will say so, one by one."""
+    end = time.perf_counter() + TRIED
+    games.action_space.seed(0)
+    with contextlib.suppress(GameError):
+        games.reset()
+        while time.perf_counter() < end:
+            games.step(np.array([games.action_space.sample() for _ in range(games.num_envs)]))
+            yield games.num_envs
+
+
+@contextlib.contextmanager
+def opened(task: Task) -> Iterator[VecEnv]:
+    """One environment, as training would open it."""
+    games = make_vec(task, n_envs=1, seed=0)
+    try:
+        yield games
+    finally:
+        games.close()

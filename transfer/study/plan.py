@@ -1,0 +1,178 @@
+"""From a study file to its runs, and all that can be checked of them before anything is trained."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from agents.algorithms import resolve
+from agents.config import Evaluation, RunConfig
+from agents.runs import Run, find_run
+from envs.catalogue import find_game
+from envs.errors import CheckpointError, HeadstartError
+from envs.task import Task
+from envs.validation import validated
+from transfer.carry import Carry, carrying
+from transfer.statistics import LEVEL, can_reject, smallest_p
+from transfer.study.spec import SCRATCH, SOURCE, Study
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a study: whose it is, and which run it needs."""
+
+    arm: str
+    """The arm, or `source`."""
+    seed: int
+    """The study's seed; of a shared source the first."""
+    config: RunConfig
+    """What decides it."""
+    after: str | None = None
+    """The key of the source run that must be finished before."""
+
+    @cached_property
+    def key(self) -> str:
+        """The name of its folder."""
+        return self.config.key()
+
+    def __str__(self) -> str:
+        return f"{self.arm} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of a study."""
+
+    study: Study
+    root: Path
+    """Where runs live."""
+    runs: tuple[PlannedRun, ...]
+    """Sources first, then the arms in the file's order, each by seed. Two arms that are equal share their runs."""
+    warnings: tuple[str, ...] = ()
+    """What a reader of the results should know before they are made; a line each."""
+
+    @cached_property
+    def distinct(self) -> dict[str, PlannedRun]:
+        """Each training once, by key."""
+        return {planned.key: planned for planned in reversed(self.runs)}
+
+    def of(self, arm: str) -> list[PlannedRun]:
+        """The runs of an arm, or of `source`, by seed."""
+        return [planned for planned in self.runs if planned.arm == arm]
+
+    def run(self, planned: PlannedRun) -> Run:
+        """The folder, whether it is there or not."""
+        return Run(self.root / planned.key)
+
+    @cached_property
+    def unfinished(self) -> dict[str, PlannedRun]:
+        """What is still to be trained, when first asked."""
+        return {key: planned for key, planned in self.distinct.items() if self.run(planned).state != "done"}
+
+    @property
+    def source_config(self) -> RunConfig:
+        """What decides a source run; of several the first."""
+        sources = self.of(SOURCE)
+        return sources[0].config if sources else source_run(self.study, self.root).config
+
+    @property
+    def steps(self) -> int:
+        """Transitions still to be trained."""
+        return sum(planned.config.steps for planned in self.unfinished.values())
+
+
+def plan(study: Study, root: str | Path) -> Plan:
+    """Expand a study. Raises HeadstartError for a game, algorithm, method, option or hyperparameter that is wrong."""
+    root = Path(root)
+    with naming("target"):
+        find_game(study.target.game)
+        resolve(study.target.task, study.target.algorithm, study.target.set)
+    given = None if study.source.run is None else source_run(study, root)
+    sources = [] if given else list(_sources(study))
+    keys = {planned.seed: planned.key for planned in sources}
+    arms = []
+    for name, arm in study.arms.items():
+        with naming(f"arms.{name}"):
+            hyperparameters = resolve(study.target.task, study.target.algorithm, {**study.target.set, **arm.set})
+            for seed in study.seeds:
+                source = given.key if given else keys.get(seed, keys[study.seeds[0]])
+                arms.append(_arm_run(study, name, seed, hyperparameters, source, trained_here=given is None))
+    return Plan(study, root, (*sources, *arms), tuple(_warnings(study)))
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Say where in the study file a mistake is."""
+    try:
+        yield
+    except HeadstartError as error:
+        raise type(error)(f"{where}: {error}") from error
+
+
+def source_run(study: Study, root: Path) -> Run:
+    """The finished run that a study names as its source. Raises UnknownName or CheckpointError."""
+    run = find_run(str(study.source.run), root)
+    if run.state != "done":
+        raise CheckpointError(f"source.run: {run.path} is {run.state}; expected a finished run")
+    if run.path.resolve().parent != root.resolve():
+        raise CheckpointError(f"source.run: {run.path} is not under {root}; expected a run of --runs {root}")
+    return run
+
+
+def _sources(study: Study) -> Iterator[PlannedRun]:
+    """The source runs that the study trains: one a seed, or one for all."""
+    source = study.source
+    with naming("source"):
+        find_game(source.task.game)
+        hyperparameters = resolve(source.task, source.algorithm, source.set)
+        for seed in study.seeds[:1] if source.shared else study.seeds:
+            config = _config(source.task, source.algorithm, hyperparameters, source.steps or 0, seed, source.evaluation)
+            yield PlannedRun(SOURCE, seed, config)
+
+
+def _arm_run(
+    study: Study, name: str, seed: int, hyperparameters: dict[str, Any], source: str, *, trained_here: bool
+) -> PlannedRun:
+    """One run on the target."""
+    target, arm = study.target, study.arms[name]
+    config = _config(target.task, target.algorithm, hyperparameters, target.steps, seed, study.evaluation)
+    if name == SCRATCH:
+        return PlannedRun(name, seed, config)
+    carry = validated(
+        Carry, {"source": source, "by": list(arm.by), "mapping": study.mapping.model_dump(exclude_none=True)}
+    )
+    return PlannedRun(name, seed, carrying(config, carry), after=source if trained_here else None)
+
+
+def _config(
+    task: Task, algorithm: str, hyperparameters: dict[str, Any], steps: int, seed: int, evaluation: Evaluation
+) -> RunConfig:
+    return RunConfig(
+        task=task,
+        algorithm=algorithm,
+        hyperparameters=hyperparameters,
+        steps=steps,
+        seed=seed,
+        evaluation=evaluation,
+    ).with_sources()
+
+
+def _warnings(study: Study) -> Iterator[str]:
+    """What limits the conclusions, known before anything is trained."""
+    others = len(study.arms) - 1
+    if others == 0:
+        yield "there is no arm besides scratch: nothing will be compared"
+    elif not can_reject(len(study.seeds), others):
+        yield (
+            f"{len(study.seeds)} seeds cannot give a verdict on {others} arms: the smallest possible p is "
+            f"{smallest_p(len(study.seeds), others):.2g}, above {1 - LEVEL:.2g}; use more seeds"
+        )
+    if study.source.shared:
+        yield "one source checkpoint serves all seeds: the results hold for this checkpoint only"
+    for name, arm in study.arms.items():
+        if arm.set and name != SCRATCH:
+            yield f"arms.{name} sets {', '.join(arm.set)}: it differs from scratch in more than its methods"
+    if study.arms[SCRATCH].set:
+        yield f"arms.scratch sets {', '.join(study.arms[SCRATCH].set)}: the others differ in more than their methods"

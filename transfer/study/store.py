@@ -1,0 +1,153 @@
+"""What a study has come to, read from run folders and nowhere else."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from agents.config import Evaluation
+from agents.evaluation import default_mode
+from agents.runs import Run
+from envs.catalogue import Game, find_game
+from envs.errors import CheckpointError, ConfigError
+from transfer.study.data import ArmData, StudyData
+from transfer.study.plan import Plan, PlannedRun, plan, source_run
+from transfer.study.spec import SOURCE, Study
+
+Phase = Literal["done", "running", "failed", "waiting"]
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How far one run is."""
+
+    arm: str
+    seed: int
+    key: str
+    phase: Phase
+    step: int
+    """Steps at the last evaluation."""
+    steps: int
+    """The budget."""
+    score: float | None
+    """Mean return of the last evaluation."""
+    line: str | None
+    """Why it failed."""
+
+
+def collect(study: Study, root: str | Path) -> StudyData:
+    """The finished runs of a study as arrays. Raises ConfigError if scratch or all other arms have none."""
+    planned = plan(study, root)
+    steps = _grid(planned)
+    arms = {name: _arm(planned, name, steps) for name in study.arms}
+    game = _game_as_it_is(study)
+    sources = _source_runs(planned)
+    config = planned.runs[-1].config
+    return StudyData(
+        name=study.name,
+        study=study.model_dump(mode="json"),
+        steps=steps,
+        arms=arms,
+        random=game.random if game else None,
+        reference=game.reference if game else None,
+        thresholds=study.thresholds or ((game.threshold,) if game and game.threshold is not None else ()),
+        source_steps=sources[0].config.steps if sources else study.source.steps or 0,
+        source_scores=np.array([run.evaluations().means[-1] for run in sources]) if sources else None,
+        shared_source=study.source.shared,
+        evaluation=_protocol(study.evaluation, config.algorithm, config.steps),
+        provenance=_provenance(planned, sources),
+    )
+
+
+def study_status(study: Study, root: str | Path) -> list[RunStatus]:
+    """How far each run is, in the order of the plan. Another process may be training them."""
+    planned = plan(study, root)
+    return [_status(run, planned.run(run)) for run in planned.runs]
+
+
+def _status(planned: PlannedRun, run: Run) -> RunStatus:
+    phase: Phase = "waiting"
+    if run.state == "done":
+        phase = "done"
+    elif run.locked:
+        phase = "running"
+    elif run.state == "failed":
+        phase = "failed"
+    try:
+        evaluations = run.evaluations()
+        step, score = int(evaluations.steps[-1]), float(evaluations.means[-1])
+    except CheckpointError:
+        step, score = 0, None
+    line = run.failure if phase == "failed" else None
+    return RunStatus(planned.arm, planned.seed, planned.key, phase, step, planned.config.steps, score, line)
+
+
+def _grid(planned: Plan) -> np.ndarray:
+    """The steps of the evaluations on the target (n_evaluations,), those of the first finished run."""
+    for run in planned.runs:
+        if run.arm != SOURCE and planned.run(run).state == "done":
+            return planned.run(run).evaluations().steps
+    raise ConfigError(
+        f"study {planned.study.name!r} has no finished run on its target yet under {planned.root}: run headstart study"
+    )
+
+
+def _arm(planned: Plan, name: str, steps: np.ndarray) -> ArmData:
+    """One arm's finished runs; the others are told of, never dropped in silence."""
+    rows, seeds, keys, missing = [], [], [], []
+    for run in planned.of(name):
+        folder = planned.run(run)
+        if folder.state != "done":
+            missing.append(f"seed {run.seed}: {folder.failure or 'not trained to its end'}")
+            continue
+        evaluations = folder.evaluations()
+        if not np.array_equal(evaluations.steps, steps):
+            missing.append(f"seed {run.seed}: evaluated at other steps than the other runs")
+            continue
+        rows.append(evaluations.means)
+        seeds.append(run.seed)
+        keys.append(run.key)
+    return ArmData(
+        name=name,
+        methods=planned.study.arms[name].methods,
+        scores=np.array(rows, dtype=np.float64).reshape(len(rows), len(steps)),
+        seeds=tuple(seeds),
+        run_keys=tuple(keys),
+        failed=tuple(missing),
+        first_step=int(steps[0]),
+    )
+
+
+def _source_runs(planned: Plan) -> list[Run]:
+    """The finished source runs."""
+    if planned.study.source.run is not None:
+        return [source_run(planned.study, planned.root)]
+    runs = [planned.run(run) for run in planned.of(SOURCE)]
+    return [run for run in runs if run.state == "done"]
+
+
+def _game_as_it_is(study: Study) -> Game | None:
+    """What the catalogue knows of the target; None where the study changes it, as its scores no longer hold."""
+    if study.target.arguments or not study.target.change.nothing:
+        return None
+    return find_game(study.target.game)
+
+
+def _protocol(evaluation: Evaluation, algorithm: str, steps: int) -> dict[str, Any]:
+    """How runs on the target are evaluated, defaults filled in."""
+    return {
+        "every": evaluation.grid(steps)[1],
+        "episodes": evaluation.episodes,
+        "mode": evaluation.mode or default_mode(algorithm),
+        "evaluations": len(evaluation.grid(steps)),
+        "algorithm": algorithm,
+    }
+
+
+def _provenance(planned: Plan, sources: list[Run]) -> dict[str, Any]:
+    """What the runs say of themselves, by key; versions and host are those of the first that says them."""
+    folders = {run.key: run for run in (*(planned.run(run) for run in planned.distinct.values()), *sources)}
+    runs = {key: run.provenance for key, run in folders.items() if run.state == "done"}
+    first = next(iter(runs.values()), {})
+    return {**{name: first[name] for name in ("versions", "host") if name in first}, "runs": runs}
