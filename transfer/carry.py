@@ -1,0 +1,198 @@
+"""What a run's config says of transfer, and the training that does it: the one place where both floors meet."""
+
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from agents.config import RunConfig
+from agents.runs import Run, find_run
+from agents.training import train
+from envs.customise import source_of
+from envs.errors import CheckpointError, ConfigError, MappingError
+from envs.interface import Interface
+from envs.task import Task
+from envs.validation import validated
+from envs.vector import interface, make_vec
+from transfer.mapping import MARGIN, Mapping
+from transfer.method import METHODS, Composite, Context, Crossing, completed, compose
+
+log = logging.getLogger(__name__)
+
+
+class Pairing(BaseModel):
+    """What the names of the two games do not say by themselves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    features: dict[str, str] = Field(default_factory=dict)
+    """Further pairs of features, target's name → source's name; they override equal names."""
+    actions: dict[str, str] = Field(default_factory=dict)
+    """Further pairs of actions, likewise."""
+    fill: dict[str, float] = Field(default_factory=dict)
+    """What the source sees of features that the target lacks, by the source's names; by default their mean."""
+    margin: float = Field(default=MARGIN, gt=0.0)
+    """How far below the mean of the carried actions' logits (or values) a new action starts."""
+
+
+class Carry(BaseModel):
+    """What is carried into a run: `RunConfig.transfer`. Every setting is spelt out, so that a run's key holds it.
+
+    Raises UnknownName for a method or a setting that does not exist, ConfigError for what makes no sense.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    """The key of the source's run."""
+    source_step: int | None = Field(default=None, ge=0)
+    """Which of its policies: one kept at this step, or the last."""
+    by: tuple[dict[str, Any], ...]
+    """The methods in order, each with its settings: `{"method": "finetune", "layers": "all", …}`."""
+    mapping: Pairing = Field(default_factory=Pairing)
+    """Between the two games."""
+    sources: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of the source text of each method that another distribution brings; found if not given."""
+
+    @field_validator("by", mode="before")
+    @classmethod
+    def _spelt_out(cls, found: Any) -> Any:
+        if not isinstance(found, list | tuple):
+            raise ValueError(f'found {found!r}, expected a list of methods, such as ["finetune"]')
+        return tuple(completed(entry) for entry in found)
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        self.methods()
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _versions(cls, document: Any) -> Any:
+        if not isinstance(document, dict) or document.get("sources"):
+            return document
+        entries = document.get("by") if isinstance(document.get("by"), list | tuple) else []
+        names = {entry if isinstance(entry, str) else dict(entry).get("method") for entry in entries or []}
+        targets = {METHODS.target(name) for name in names if isinstance(name, str)}
+        foreign = sorted(target for target in targets if not target.startswith("transfer.methods."))
+        return {**document, "sources": {target: source_of(target) for target in foreign}}
+
+    def methods(self) -> Composite:
+        """The methods, fresh."""
+        return compose(self.by)
+
+    def between(self, source: Interface, target: Interface) -> Mapping:
+        """The mapping. Raises MappingError or UnknownName."""
+        pairs = self.mapping
+        return Mapping.between(
+            source, target, features=pairs.features, actions=pairs.actions, fill=pairs.fill, margin=pairs.margin
+        )
+
+
+def carry_of(config: RunConfig) -> Carry:
+    """What a run carries. Raises ConfigError if it carries nothing, or if its words make no sense."""
+    if config.transfer is None:
+        raise ConfigError(f"the run on {config.task} carries nothing: expected a transfer in its config")
+    return validated(Carry, config.transfer, "transfer")
+
+
+def carrying(config: RunConfig, carry: Carry) -> RunConfig:
+    """The same run with something carried into it."""
+    return config.model_copy(update={"transfer": carry.model_dump(mode="json")})
+
+
+def check(config: RunConfig, source: RunConfig) -> Mapping:
+    """All that can be refused before the source is trained: methods, settings, mapping, kinds of networks.
+
+    Args:
+        config: a run that carries something.
+        source: what decides the run it carries from.
+
+    Returns the mapping, whose `report()` tells what is carried. Raises a HeadstartError.
+    """
+    carry = carry_of(config)
+    mapping = _between(carry, interface_of(source.task), config, source)
+    carry.methods().check(Crossing(source, config, mapping))
+    return mapping
+
+
+def hooks_for(config: RunConfig, root: Path) -> Composite:
+    """The methods of a run, bound to its teacher. Raises a HeadstartError for all that cannot work.
+
+    Args:
+        config: a run that carries something.
+        root: where runs live; the source must be there, finished.
+    """
+    carry = carry_of(config)
+    run = source_run(carry, root)
+    teacher = run.policy(carry.source_step)
+    mapping = _between(carry, teacher.interface, config, run.config)
+    methods = carry.methods()
+    methods.check(Crossing(run.config, config, mapping))
+    methods.bind(
+        Context(
+            teacher=teacher,
+            mapping=mapping,
+            task=config.task,
+            algorithm=config.algorithm,
+            hyperparameters=config.hyperparameters,
+            steps=config.steps,
+            seed=config.seed,
+        )
+    )
+    return methods
+
+
+def source_run(carry: Carry, root: Path) -> Run:
+    """The run that is carried from. Raises UnknownName if there is none, CheckpointError unless it is finished."""
+    run = find_run(carry.source, root)
+    if run.state != "done":
+        raise CheckpointError(f"the source run {run.key} is {run.state}: expected a finished one; train it first")
+    return run
+
+
+def train_run(
+    config: RunConfig,
+    root: Path,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_evaluation: Callable[[int, float], None] | None = None,
+    wait: bool = False,
+) -> Run:
+    """Train one run, from scratch or with what it carries; a finished one is returned as it is.
+
+    With `wait`, another process that trains the same run is waited for, and its run returned.
+    Raises a HeadstartError before training if the methods, the mapping or the source cannot work.
+    """
+    hooks = None
+    if config.transfer is not None and Run(root / config.key()).state != "done":
+        hooks = hooks_for(config, root)
+    run = train(config, root, hooks=hooks, on_progress=on_progress, on_evaluation=on_evaluation, wait=wait)
+    for note in hooks.notes if hooks is not None else ():
+        log.info("%s", note)
+    return run
+
+
+def interface_of(task: Task) -> Interface:
+    """The spaces and names of a game, as an agent on it sees them. Raises what making it raises."""
+    return _interface_of(task.model_dump_json())
+
+
+@lru_cache(maxsize=64)
+def _interface_of(document: str) -> Interface:
+    venv = make_vec(Task.model_validate_json(document), n_envs=1)
+    try:
+        return interface(venv)
+    finally:
+        venv.close()
+
+
+def _between(carry: Carry, source: Interface, config: RunConfig, origin: RunConfig) -> Mapping:
+    """The mapping, its errors naming the two games."""
+    try:
+        return carry.between(source, interface_of(config.task))
+    except MappingError as error:
+        raise MappingError(f"from {origin.task} to {config.task}: {error}") from error

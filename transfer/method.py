@@ -1,0 +1,244 @@
+"""What a transfer method is, the registry of methods, and how several work together.
+
+A method enters a training at one or more of three places (see `agents.hooks`): the start (`build`, `initialise`), the
+world (`wrap`) and the gradient (`auxiliary_loss`, `schedule`). It overrides whichever it needs.
+"""
+
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as Pairs
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from agents.hooks import Hooks
+from envs.errors import ConfigError
+from envs.registry import Registry
+from envs.validation import validated
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.vec_env import VecEnv
+    from torch import Tensor
+
+    from agents.config import RunConfig
+    from agents.outputs import Batch, Observations, Outputs
+    from agents.policy import Policy
+    from envs.task import Task
+    from transfer.mapping import Mapping
+
+Place = Literal["start", "world", "gradient"]
+
+METHODS = Registry(
+    "method",
+    {
+        "finetune": "transfer.methods.finetune:Finetune",
+        "kickstart": "transfer.methods.kickstart:Kickstart",
+        "shape": "transfer.methods.shape:Shape",
+    },
+    group="headstart.methods",
+)
+"""Name → class. Other distributions add theirs through the entry-point group `headstart.methods`."""
+
+FAMILIES = {
+    **dict.fromkeys(("ppo", "sb3-ppo", "a2c", "trpo"), "actor-critic"),
+    **dict.fromkeys(("dqn", "sb3-dqn"), "action values"),
+    **dict.fromkeys(("td3", "ddpg"), "deterministic actor"),
+}
+"""Algorithm → the kind of its network, where several share one."""
+
+
+def family(algorithm: str) -> str:
+    """The kind of an algorithm's network: weights and continuous actions are carried within one."""
+    return FAMILIES.get(algorithm, algorithm)
+
+
+class MethodSettings(BaseModel):
+    """What a method can be told; each method extends it. Frozen, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """What is known before anything is trained: enough to refuse what cannot work."""
+
+    source: "RunConfig"
+    """The teacher's run."""
+    target: "RunConfig"
+    """The student's run."""
+    mapping: "Mapping"
+    """Between their games."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method works with in one run."""
+
+    teacher: "Policy"
+    """The source's policy."""
+    mapping: "Mapping"
+    """From the source to the target."""
+    task: "Task"
+    """The target."""
+    algorithm: str
+    """The student's."""
+    hyperparameters: Pairs[str, Any]
+    """The student's, as its run's config gives them."""
+    steps: int
+    """The student's budget."""
+    seed: int
+    """The run's; a method that draws derives its generator from it."""
+
+    @property
+    def gamma(self) -> float:
+        """The student's discount."""
+        return float(self.hyperparameters.get("gamma", 0.99))
+
+    @cached_property
+    def outputs(self) -> "Callable[[Observations], Outputs]":
+        """teacher∘mapping: the teacher's heads, in the target's actions, on the target's observations."""
+        return self.mapping.teacher(self.teacher)
+
+
+class Method(Hooks):
+    """One way to carry knowledge; the base class carries none.
+
+    A subclass names its `Settings` and `places` and overrides the hooks it needs: `build`, `initialise`, `wrap`,
+    `auxiliary_loss` (with `uses_auxiliary_loss = True`) and `schedule`. All of them find the run in `self.context`.
+    """
+
+    Settings: ClassVar[type[MethodSettings]] = MethodSettings
+    """What the method can be told."""
+    places: ClassVar[tuple[Place, ...]] = ()
+    """Where it enters training."""
+
+    def __init__(self, settings: MethodSettings | None = None) -> None:
+        self.settings: Any = settings if settings is not None else self.Settings()
+        self.name = type(self).__name__.lower()
+        self.notes: list[str] = []
+        """What a reader of the run's log should know, a line each."""
+        self._context: Context | None = None
+
+    @property
+    def context(self) -> Context:
+        """The run at hand; there once the method is bound."""
+        if self._context is None:
+            raise RuntimeError(f"the method {self.name} is not bound to a run yet")
+        return self._context
+
+    def bind(self, context: Context) -> None:
+        """Take the run at hand; called once, before the hooks."""
+        self._context = context
+
+    def alongside(self, others: "Sequence[Method]") -> None:
+        """Take note of the other methods of the run, where two would count the same knowledge twice."""
+
+    def check(self, crossing: Crossing) -> None:
+        """Raise a HeadstartError if the method cannot work here; called before anything is trained."""
+
+
+class Composite(Hooks):
+    """Several methods as one: starts in order, worlds nested, losses summed, all of them told the progress.
+
+    Raises ConfigError if the same method comes twice.
+    """
+
+    def __init__(self, methods: Sequence[Method]) -> None:
+        self.methods = list(methods)
+        names = [method.name for method in self.methods]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"the method {name!r} is given twice: give it once, with the settings you want")
+        for method in self.methods:
+            method.alongside([other for other in self.methods if other is not method])
+        self._gradient = [method for method in self.methods if method.uses_auxiliary_loss]
+        self.uses_auxiliary_loss = bool(self._gradient)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the methods want the run's log to say."""
+        return [f"{method.name}: {note}" for method in self.methods for note in method.notes]
+
+    def check(self, crossing: Crossing) -> None:
+        """Raise a HeadstartError if a method cannot work here."""
+        for method in self.methods:
+            method.check(crossing)
+
+    def bind(self, context: Context) -> None:
+        """Hand all methods the run."""
+        for method in self.methods:
+            method.bind(context)
+
+    def build(self, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+        """Each in order, on what the one before made."""
+        for method in self.methods:
+            hyperparameters = method.build(hyperparameters)
+        return hyperparameters
+
+    def initialise(self, learner: "BaseAlgorithm") -> None:
+        """Each in order."""
+        for method in self.methods:
+            method.initialise(learner)
+
+    def wrap(self, venv: "VecEnv") -> "VecEnv":
+        """Nested; the first is innermost."""
+        for method in self.methods:
+            venv = method.wrap(venv)
+        return venv
+
+    def auxiliary_loss(self, batch: "Batch") -> "Tensor | None":
+        """The sum of those that have one now."""
+        losses = [loss for loss in (m.auxiliary_loss(batch) for m in self._gradient) if loss is not None]
+        return sum(losses[1:], start=losses[0]) if losses else None
+
+    def schedule(self, progress: float) -> None:
+        """To all."""
+        for method in self.methods:
+            method.schedule(progress)
+
+
+def make_method(entry: str | Pairs[str, Any]) -> Method:
+    """A method from its name, or from `{"method": name, …settings}`.
+
+    Raises UnknownName for a method or a setting that does not exist, ConfigError for a wrong value.
+    """
+    document = {"method": entry} if isinstance(entry, str) else dict(entry)
+    name = document.pop("method", None)
+    if not isinstance(name, str):
+        raise ConfigError(f'found {entry!r}, expected a method, as in {{ method = "finetune" }}')
+    kind = METHODS.load(name)
+    if not (isinstance(kind, type) and issubclass(kind, Method)):
+        raise ConfigError(f"method {name!r} is {METHODS.target(name)!r}: expected a subclass of transfer.Method")
+    method = kind(validated(kind.Settings, document, f"method {name}"))
+    method.name = name
+    return method
+
+
+def compose(by: Sequence[str | Pairs[str, Any]]) -> Composite:
+    """The methods of a run, checked one by one and against each other. Raises UnknownName or ConfigError."""
+    if not by:
+        raise ConfigError(f"no method is given; expected some of: {', '.join(METHODS.names())}")
+    return Composite([make_method(entry) for entry in by])
+
+
+def completed(entry: str | Pairs[str, Any]) -> dict[str, Any]:
+    """A method's entry with every setting spelt out, as plain JSON: what a run's key is made of."""
+    method = make_method(entry)
+    return {"method": method.name, **method.settings.model_dump(mode="json")}
+
+
+__all__ = [
+    "METHODS",
+    "Composite",
+    "Context",
+    "Crossing",
+    "Method",
+    "MethodSettings",
+    "Place",
+    "completed",
+    "compose",
+    "family",
+    "make_method",
+]
