@@ -154,12 +154,12 @@ class CartPoleVectorEnv(Physics, VectorEnv[Array, Array, Array]):
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._painter = _Painter(render_mode)
 
-    @property
-    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]  # as SyncVectorEnv's
+    @property  # type: ignore[override]  # as SyncVectorEnv's
+    def np_random(self) -> tuple[np.random.Generator, ...]:
         """One generator an environment."""
         return tuple(self._generators)
 
-    @np_random.setter
+    @np_random.setter  # type: ignore[override]
     def np_random(self, value: Sequence[np.random.Generator]) -> None:
         self._generators = list(value)
 

@@ -6,6 +6,7 @@ in common; it also serves ids of that kind that nobody listed.
 
 import importlib
 import tomllib
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -96,6 +97,16 @@ def named(game: Game, metadata: Mapping[str, Any]) -> Game:
     return replace(game, **_tuples(known))
 
 
+def import_quietly(module: str) -> None:
+    """Import a game's package, which registers its games, without its warnings of deprecation.
+
+    They are not ours to mend, and Box2D's crash the interpreter where warnings are errors.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        importlib.import_module(module)
+
+
 @cache
 def _catalogue() -> tuple[dict[str, Game], dict[str, Game]]:
     """The listed games by id, and the kinds by the beginning of their ids."""
@@ -126,7 +137,7 @@ def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
 def _of_a_kind(name: str) -> Game | None:
     """An unlisted id of a listed kind, such as a MiniGrid that the catalogue leaves out."""
     kinds = _catalogue()[1]
-    starts = [start for start in kinds if name.startswith(start) and kinds[start].requires]
+    starts = [start for start, kind in kinds.items() if name.startswith(start) and kind.requires and not kind.entry]
     return replace(kinds[max(starts, key=len)], id=name) if starts else None
 
 
@@ -157,7 +168,7 @@ def _require(game: Game) -> None:
 
 def _import(module: str, name: str) -> bool:
     try:
-        importlib.import_module(module)
+        import_quietly(module)
     except ModuleNotFoundError as error:
         raise missing_module(name, error, "game") from error
     except ValueError as error:

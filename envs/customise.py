@@ -2,9 +2,10 @@
 
 Single environments are changed with Gymnasium's own wrappers. Gymnasium's vector wrappers have no sticky actions,
 subset of actions or reward of observations, so our batched games are changed by the vector wrappers below; both ways
-give the same trajectories. The layers, from the game outwards: reward (it sees the game's own observations, and the actions that
-were carried out), observation, sticky actions, subset of actions. A time limit takes the place of the one the game is
-registered with.
+give the same trajectories.
+
+The layers, from the game outwards: reward (it sees the game's own observations, and the actions that were carried out),
+observation, sticky actions, subset of actions. A time limit takes the place of the one the game is registered with.
 """
 
 import hashlib

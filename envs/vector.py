@@ -5,7 +5,6 @@ process each. Either way the infos carry SB3's `terminal_observation`, `TimeLimi
 and a game that raises or returns NaN is named in a GameError.
 """
 
-import importlib
 import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,21 +13,21 @@ from functools import partial
 from typing import Any, Literal
 
 import gymnasium as gym
-import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode
-from gymnasium.wrappers import TimeLimit, TransformAction, TransformObservation
+from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from envs.batched import BatchedVecEnv
-from envs.catalogue import Game, find_game, named
+from envs.catalogue import Game, find_game, import_quietly, named
 from envs.customise import change_batch, change_env, subset_names
 from envs.errors import ConfigError, GameError, HeadstartError
 from envs.guard import Guard
 from envs.interface import Interface
+from envs.learnable import as_bytes, check_spaces, count_from_zero
+from envs.processes import ProcessesVecEnv
 from envs.registration import register_games
 from envs.registry import load_attribute, missing_module
 from envs.task import Change, Task
@@ -88,9 +87,9 @@ def make_env(task: Task | str, *, render: bool = False) -> gym.Env[Any, Any]:
     env = _make(game, task, render)
     if game.adapt is not None:
         env = load_attribute(game.adapt, kind="game")(env)
-    env = change_env(_from_zero(env), task.change, task.game, named(game, env.metadata).actions)
-    env = _bytes(env)
-    _check_spaces(env.observation_space, env.action_space, task.game)
+    env = change_env(count_from_zero(env), task.change, task.game, named(game, env.metadata).actions)
+    env = as_bytes(env)
+    check_spaces(env.observation_space, env.action_space, task.game)
     return Guard(env, task.game)
 
 
@@ -148,7 +147,7 @@ def _batch(task: Task, game: Game, n_envs: int, render: bool) -> VecEnv:
         )
     game = named(game, envs.metadata)
     venv = BatchedVecEnv(change_batch(envs, task.change, task.game, game.actions), task.game)
-    _check_spaces(venv.observation_space, venv.action_space, task.game)
+    check_spaces(venv.observation_space, venv.action_space, task.game)
     return _with_names(venv, game, task.change)
 
 
@@ -159,7 +158,7 @@ def _objects(task: Task, n_envs: int, render: bool, backend: Backend) -> VecEnv:
     venv: VecEnv
     if backend == "subproc":
         first.close()
-        venv = _Processes(factories, task.game)
+        venv = ProcessesVecEnv(factories, task.game)
     else:
         venv = DummyVecEnv([lambda: Monitor(first), *factories[1:]])
     return _with_names(venv, game, task.change)
@@ -180,7 +179,7 @@ def _agents(task: Task, game: Game, n_envs: int, render: bool) -> VecEnv:
         with _creating(task):
             return entry(**_arguments(game, task, render))
 
-    venv = ParallelVecEnv([factory] * n_envs)
+    venv = ParallelVecEnv(factory, n_envs)
     return _with_names(venv, named(game, venv.metadata or {}), task.change)
 
 
@@ -188,7 +187,7 @@ def _make(game: Game, task: Task, render: bool) -> Any:
     arguments = _arguments(game, task, render)
     with _creating(task):
         if game.requires is not None:
-            importlib.import_module(game.requires)  # registers the game
+            import_quietly(game.requires)
         if game.entry is None:
             return gym.make(task.game, disable_env_checker=True, **arguments)
         entry = load_attribute(game.entry, kind="game")
@@ -221,42 +220,6 @@ def _with_names(venv: VecEnv, game: Game, change: Change) -> VecEnv:
     return venv
 
 
-def _from_zero(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    """Discrete actions counted from 0, as SB3 counts them."""
-    space = env.action_space
-    if not isinstance(space, spaces.Discrete) or space.start == 0:
-        return env
-    start = int(space.start)
-    return TransformAction(env, lambda action: start + int(action), spaces.Discrete(int(space.n)))
-
-
-def _bytes(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    """Planes of booleans as bytes of 0 and 1, which SB3 can store."""
-    space = env.observation_space
-    if not isinstance(space, spaces.Box) or space.dtype != np.bool_:
-        return env
-    return TransformObservation(
-        env, lambda observation: np.asarray(observation, np.uint8), spaces.Box(0, 1, space.shape, np.uint8)
-    )
-
-
-def _check_spaces(observation: spaces.Space[Any], action: spaces.Space[Any], game: str) -> None:
-    """Raises ConfigError unless SB3 can learn with these spaces."""
-    simple = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
-    parts = list(observation.spaces.values()) if isinstance(observation, spaces.Dict) else [observation]
-    for part in parts:
-        if not isinstance(part, simple):
-            raise ConfigError(
-                f"game {game!r} has observations of the kind {type(part).__name__}, which cannot be learnt from; "
-                "expected Box, Discrete, MultiDiscrete, MultiBinary or a Dict of these: wrap it by the change 'observation'"
-            )
-    if not isinstance(action, simple):
-        raise ConfigError(
-            f"game {game!r} has actions of the kind {type(action).__name__}, which cannot be learnt; "
-            "expected Box, Discrete, MultiDiscrete or MultiBinary"
-        )
-
-
 def _tell_once(text: str) -> None:
     if text not in _told:
         _told.add(text)
@@ -276,30 +239,3 @@ def _creating(task: Task) -> Iterator[None]:
         raise ConfigError(f"game {task} cannot be made: {' '.join(str(error).split())}") from error
     except Exception as error:
         raise GameError(f"game {task} raised {' '.join(repr(error).split())} while it was made") from error
-
-
-class _Processes(SubprocVecEnv):
-    """SB3's worker processes; when a game's fault ends one, that is said."""
-
-    def __init__(self, factories: list[Callable[[], gym.Env[Any, Any]]], game: str) -> None:
-        self._game = game
-        super().__init__(factories)
-
-    def reset(self) -> Any:
-        """Start new episodes."""
-        with self._alive():
-            return super().reset()
-
-    def step_wait(self) -> VecEnvStepReturn:
-        """One step."""
-        with self._alive():
-            return super().step_wait()
-
-    @contextmanager
-    def _alive(self) -> Iterator[None]:
-        try:
-            yield
-        except (EOFError, ConnectionError) as error:
-            raise GameError(
-                f"a process of game {self._game!r} ended; its error is above, or run it with backend 'dummy'"
-            ) from error
