@@ -11,6 +11,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from agents.config import Mode
 from agents.hyperparameters import complete, parameters, schedule
 from agents.networks import ARCHITECTURE, POLICY_ARGUMENTS, architecture, policy_kwargs
 from agents.presets import preset
@@ -58,6 +59,11 @@ SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf", "delta_std")
 def on_policy(name: str) -> bool:
     """Whether an algorithm learns from its own rollouts only. Raises UnknownName or MissingExtra."""
     return issubclass(ALGORITHMS.load(name), OnPolicyAlgorithm)
+
+
+def default_mode(name: str) -> Mode:
+    """How policies are evaluated unless said: sampled where learners act on their policy, else greedy."""
+    return "sampled" if on_policy(name) else "greedy"
 
 
 def resolve(task: Task, algorithm: str, overrides: dict[str, Any]) -> dict[str, Any]:

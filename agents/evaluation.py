@@ -1,0 +1,200 @@
+"""What a policy scores: one episode per evaluation environment, each reset once with a held-out seed of its own.
+
+The protocol:
+
+- Episode i is played in environment i, which is reset with the seed `SEED_BASE` + i. Training seeds lie below
+  `SEED_BASE`, so these episodes are held out; they are the same at every evaluation of every run.
+- Each environment's first episode counts and no other, so that short episodes are not over-represented.
+- Rewards are the task's own, never shaped or normalised ones.
+- Sampled actions are drawn from a generator that is seeded by (seed, step). No global generator is changed, nor the
+  network's mode, so that a training with evaluations is bit for bit the one without.
+- In a game of several agents an episode is one copy of the game; its return is the mean over its agents' returns.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from agents.algorithms import default_mode as default_mode
+from agents.config import Mode
+from agents.generators import derived_seed, preserved
+from agents.policy import Policy
+from envs.errors import ConfigError, GameError
+from envs.interface import Interface
+from envs.task import Task
+from envs.vector import interface as interface_of
+from envs.vector import make_vec, seed_each
+
+SEED_BASE = 2**30
+"""Of the evaluation seeds; all training seeds lie below."""
+
+LONGEST = 200_000
+"""Steps after which an episode is taken for one that never ends."""
+
+
+@dataclass(frozen=True)
+class EpisodeResults:
+    """One evaluation: arrays of the shape (n_episodes,)."""
+
+    seeds: np.ndarray
+    """What each episode's environment was reset with."""
+    returns: np.ndarray
+    """Raw, undiscounted returns, float64."""
+    lengths: np.ndarray
+    """Steps."""
+    terminated: np.ndarray
+    """Whether the game itself ended the episode."""
+    truncated: np.ndarray
+    """Whether a time limit ended it."""
+
+    @property
+    def mean(self) -> float:
+        """Of the returns."""
+        return float(self.returns.mean())
+
+
+def evaluate(
+    policy: Policy, task: Task | str, *, episodes: int = 20, mode: Mode | None = None, seed: int = 0
+) -> EpisodeResults:
+    """Play the held-out episodes once.
+
+    Args:
+        policy: who plays; its spaces must be the task's.
+        task: what is played.
+        episodes: how many, at least 1.
+        mode: sampled or greedy actions; by default the algorithm's (`default_mode`).
+        seed: decides sampled actions.
+
+    Raises:
+        ConfigError: the policy's spaces are not the task's.
+        GameError: an episode never ends, or the game breaks its contract.
+    """
+    with Evaluator(task, episodes=episodes, mode=mode or default_mode(policy.algorithm), seed=seed) as evaluator:
+        return evaluator.evaluate(policy)
+
+
+class Evaluator:
+    """Evaluates again and again on the same episodes; its environments stay open in between.
+
+    `wall_seconds` and `cpu_seconds` add up what evaluating took.
+    """
+
+    def __init__(self, task: Task | str, *, episodes: int, mode: Mode, seed: int = 0) -> None:
+        if episodes < 1:
+            raise ConfigError(f"found {episodes} evaluation episodes, expected at least 1")
+        self.task, self.mode, self.seed = task, mode, seed
+        self.seeds = SEED_BASE + np.arange(episodes)  # (n_episodes,)
+        self.wall_seconds = self.cpu_seconds = 0.0
+        with preserved():
+            self.venv: VecEnv = make_vec(task, n_envs=episodes)
+            self.interface = interface_of(self.venv)
+        self.agents = self.venv.num_envs // episodes  # slots of one copy lie side by side
+
+    def evaluate(self, policy: Policy, step: int = 0) -> EpisodeResults:
+        """Play every episode from its seed. The step only decides what is sampled."""
+        _must_agree(policy.interface, self.interface, self.task)
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, step))
+        wall, cpu, training = time.perf_counter(), time.process_time(), policy.network.training
+        try:
+            with preserved():
+                return self._play(policy, generator)
+        finally:
+            policy.network.set_training_mode(training)
+            self.wall_seconds += time.perf_counter() - wall
+            self.cpu_seconds += time.process_time() - cpu
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.venv.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _play(self, policy: Policy, generator: torch.Generator) -> EpisodeResults:
+        slots = self.venv.num_envs
+        returns, lengths = np.zeros(slots), np.zeros(slots, dtype=np.int64)
+        truncated, open_ = np.zeros(slots, dtype=bool), np.ones(slots, dtype=bool)
+        seed_each(self.venv, np.repeat(self.seeds, self.agents).tolist())
+        observations: Any = self.venv.reset()
+        for _ in range(LONGEST):
+            actions = policy.act(observations, mode=self.mode, generator=generator)
+            observations, rewards, ended, cut = _step(self.venv, observations, actions, open_)
+            returns[open_] += rewards[open_]
+            lengths[open_] += 1
+            truncated |= open_ & cut
+            open_ &= ~ended
+            if not open_.any():
+                return self._results(returns, lengths, truncated)
+        raise GameError(
+            f"{self.task}: an episode has not ended after {LONGEST:,} steps; give the game a time limit, such as "
+            "--change time_limit=1000"
+        )
+
+    def _results(self, returns: np.ndarray, lengths: np.ndarray, truncated: np.ndarray) -> EpisodeResults:
+        """Slots (n_episodes · n_agents,) to episodes; agents of one copy end together."""
+        cut = np.asarray(truncated.reshape(-1, self.agents).any(axis=1))
+        return EpisodeResults(
+            self.seeds.copy(),
+            returns.reshape(-1, self.agents).mean(axis=1),
+            lengths.reshape(-1, self.agents).max(axis=1),
+            terminated=np.logical_not(cut),
+            truncated=cut,
+        )
+
+
+def _step(
+    venv: VecEnv, observations: Any, actions: np.ndarray, open_: np.ndarray
+) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
+    """One step of the episodes that go on: observations, rewards, and who ended and who was cut off, (n_slots,).
+
+    Of objects one by one, those whose episode is over are left alone; a batch steps as one.
+    """
+    if not isinstance(venv, DummyVecEnv):
+        observations, rewards, dones, infos = venv.step(actions)
+        cut = np.array([done and infos[slot].get("TimeLimit.truncated", False) for slot, done in enumerate(dones)])
+        return observations, rewards, dones, cut
+    rewards, ended, cut = np.zeros(len(open_)), np.zeros(len(open_), dtype=bool), np.zeros(len(open_), dtype=bool)
+    for slot in np.flatnonzero(open_):
+        observation, reward, terminated, truncated, _ = venv.envs[slot].step(actions[slot])
+        rewards[slot], ended[slot], cut[slot] = float(reward), terminated or truncated, truncated and not terminated
+        if isinstance(observations, dict):
+            for key, batch in observations.items():
+                batch[slot] = observation[key]
+        else:
+            observations[slot] = observation
+    return observations, rewards, ended, cut
+
+
+def _must_agree(learnt: Interface, found: Interface, task: Task | str) -> None:
+    """Raises ConfigError where shapes or numbers of actions differ; bounds may differ, as with other physics."""
+    for what, ours, theirs in (
+        ("observations", learnt.observation_space, found.observation_space),
+        ("actions", learnt.action_space, found.action_space),
+    ):
+        if type(ours) is not type(theirs) or _size(ours) != _size(theirs):
+            raise ConfigError(
+                f"{task} has {what} {theirs}, the policy expects {ours}: evaluate it on the game it was trained on, "
+                "or carry it over with headstart transfer"
+            )
+
+
+def _size(space: spaces.Space[object]) -> object:
+    """What must be equal for a network to fit two spaces."""
+    match space:
+        case spaces.Discrete():
+            return int(space.n)
+        case spaces.MultiDiscrete():
+            return space.nvec.tolist()
+        case spaces.Dict():
+            return {key: _size(part) for key, part in space.spaces.items()}
+        case spaces.Box():
+            return (space.shape, space.dtype == np.uint8)
+    return space.shape

@@ -1,0 +1,114 @@
+"""evaluations.csv: a run's evaluations, a row an episode; written as training goes on, read into arrays."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from agents.evaluation import EpisodeResults
+from envs.errors import CheckpointError
+
+EVALUATION_COLUMNS = ("step", "episode", "seed", "return", "length", "terminated", "truncated")
+"""The columns of evaluations.csv; a row is an episode."""
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """All evaluations of one run, in the order of their steps."""
+
+    steps: np.ndarray
+    """Training steps taken before each evaluation: (n_evaluations,)."""
+    returns: np.ndarray
+    """Raw returns: (n_evaluations, n_episodes)."""
+    lengths: np.ndarray
+    """Steps of each episode: (n_evaluations, n_episodes)."""
+    seeds: np.ndarray
+    """What each episode's environment was reset with, the same at every evaluation: (n_evaluations, n_episodes)."""
+    terminated: np.ndarray
+    """Whether the game itself ended the episode: (n_evaluations, n_episodes), bool."""
+    truncated: np.ndarray
+    """Whether a time limit ended it: (n_evaluations, n_episodes), bool."""
+
+    @property
+    def means(self) -> np.ndarray:
+        """Mean return of each evaluation: (n_evaluations,)."""
+        return np.asarray(self.returns.mean(axis=1))
+
+
+def read_evaluations(path: Path, *, whole: bool) -> Evaluations:
+    """Read an evaluations.csv. With `whole`, damage is an error; else reading ends before it."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = list(csv.reader(file))
+    except FileNotFoundError as error:
+        if not whole:
+            return _evaluations(path, [], whole)
+        raise CheckpointError(f"{path} is missing, but the run is done: train it again") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}; expected a run's evaluations") from error
+    if not lines and not whole:
+        return _evaluations(path, [], whole)
+    if not lines or tuple(lines[0]) != EVALUATION_COLUMNS:
+        raise CheckpointError(f"{path} holds no evaluations: expected the columns {','.join(EVALUATION_COLUMNS)}")
+    rows: list[tuple[float, ...]] = []
+    for number, line in enumerate(lines[1:], start=2):
+        row = _row(line)
+        if row is None and whole:
+            raise CheckpointError(f"{path}, line {number}: expected {len(EVALUATION_COLUMNS)} numbers, found {line}")
+        if row is None:
+            break
+        rows.append(row)
+    return _evaluations(path, rows, whole)
+
+
+def _row(line: list[str]) -> tuple[float, ...] | None:
+    """The numbers of one line, or None if it is not a whole one."""
+    if len(line) != len(EVALUATION_COLUMNS) or line[-1] not in ("0", "1"):
+        return None
+    try:
+        return tuple(float(cell) for cell in line)
+    except ValueError:
+        return None
+
+
+def _evaluations(path: Path, rows: list[tuple[float, ...]], whole: bool) -> Evaluations:
+    """Rows to arrays: consecutive rows of one step are one evaluation."""
+    episodes = sum(row[0] == rows[0][0] for row in rows) or 1
+    kept = len(rows) - len(rows) % episodes
+    if whole and (kept != len(rows) or not rows):
+        raise CheckpointError(f"{path} holds {len(rows)} episodes: expected whole evaluations, at least one")
+    table = np.array(rows[:kept], dtype=np.float64).reshape(-1, episodes, len(EVALUATION_COLUMNS))
+    if (table[:, :, 0] != table[:, :1, 0]).any():
+        raise CheckpointError(f"{path}: its evaluations have different numbers of episodes")
+    return Evaluations(
+        steps=table[:, 0, 0].astype(np.int64),
+        returns=table[:, :, 3],
+        lengths=table[:, :, 4].astype(np.int64),
+        seeds=table[:, :, 2].astype(np.int64),
+        terminated=table[:, :, 5] == 1,
+        truncated=table[:, :, 6] == 1,
+    )
+
+
+def write_header(path: Path) -> None:
+    """Begin an evaluations.csv."""
+    path.write_text(",".join(EVALUATION_COLUMNS) + "\n", encoding="utf-8")
+
+
+def append_evaluation(path: Path, step: int, results: EpisodeResults) -> None:
+    """Add one evaluation, in one write. Numbers keep all their digits."""
+    rows = zip(
+        results.seeds.tolist(),
+        results.returns.tolist(),
+        results.lengths.tolist(),
+        results.terminated.tolist(),
+        results.truncated.tolist(),
+        strict=True,
+    )
+    lines = [
+        f"{step},{episode},{seed},{total!r},{length},{terminated:d},{truncated:d}\n"
+        for episode, (seed, total, length, terminated, truncated) in enumerate(rows)
+    ]
+    with path.open("a", encoding="utf-8") as file:
+        file.write("".join(lines))

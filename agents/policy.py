@@ -1,0 +1,247 @@
+"""A trained policy as data: a network, what it plays and where it came from; saved and loaded without pickle.
+
+    <folder>/policy.safetensors   weights, the normaliser's buffers included
+    <folder>/policy.json          spaces, architecture, algorithm, hyperparameters, task, provenance
+
+Loading one executes nothing that the folder says: the network is built from names that Headstart knows, and the
+tensors must be exactly the ones it has.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.distributions import CategoricalDistribution
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from torch import Tensor
+
+from agents import files
+from agents.build import build_network, load_tensors, refuse_foreign_code, tensors_of
+from agents.config import Mode
+from agents.generators import drawing_from
+from agents.networks import architecture as architecture_of
+from agents.outputs import Observations, Outputs, policy_outputs
+from envs.errors import CheckpointError, HeadstartError
+from envs.interface import Interface
+from envs.task import Task
+
+FORMAT = "headstart-policy"
+VERSION = 1
+"""Of the format; raised when a reader of the older one would misunderstand a file."""
+
+
+@dataclass
+class Policy:
+    """A network that plays, with all that is needed to build it again."""
+
+    network: BasePolicy
+    """Stable-Baselines3's policy; a training's own where the policy is `of` a learner."""
+    interface: Interface
+    """Of the game, as its environments give and take it."""
+    algorithm: str
+    """The name of the algorithm that trained it."""
+    architecture: dict[str, Any]
+    """What `agents.networks.architecture` says of the hyperparameters."""
+    hyperparameters: dict[str, Any]
+    """The algorithm's, complete."""
+    task: Task | None = None
+    """What it was trained on, if known."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Where and when it was trained: versions, steps, seed."""
+
+    @classmethod
+    def of(
+        cls,
+        learner: BaseAlgorithm,
+        task: Task | None,
+        interface: Interface,
+        algorithm: str,
+        hyperparameters: Mapping[str, Any],
+        provenance: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """The policy of a learner, sharing its network."""
+        hyperparameters = dict(hyperparameters)
+        return cls(
+            learner.policy,
+            interface,
+            algorithm,
+            architecture_of(hyperparameters),
+            hyperparameters,
+            task,
+            dict(provenance or {}),
+        )
+
+    def act(
+        self,
+        observations: np.ndarray | dict[str, np.ndarray],
+        *,
+        mode: Mode,
+        generator: torch.Generator | None = None,
+    ) -> np.ndarray:
+        """Actions for a batch of B observations as environments give them, ready for `env.step`: (B, ...).
+
+        Continuous actions are clipped to the space's bounds, or scaled to them if the policy squashes. Policies that
+        know no chance, such as DQN's, are greedy in both modes. Draws come from the generator, or from torch's
+        global one.
+        """
+        if self.network.training:
+            self.network.set_training_mode(False)
+        with torch.inference_mode(), drawing_from(generator):
+            actions = _choose(self.network, self.seen(observations), greedy=mode == "greedy").cpu().numpy()
+        space = self.network.action_space
+        actions = actions.reshape(-1, *(space.shape or ()))
+        if isinstance(space, spaces.Box):
+            if self.network.squash_output:
+                return np.asarray(self.network.unscale_action(actions))
+            return np.asarray(np.clip(actions, space.low, space.high))
+        return actions
+
+    @torch.no_grad()
+    def outputs(self, observations: Observations) -> Outputs:
+        """The heads, without gradient, on a batch as environments give it or as a buffer holds it."""
+        if self.network.training:
+            self.network.set_training_mode(False)
+        return policy_outputs(self.network, self.seen(observations))
+
+    def seen(self, observations: Any) -> Any:
+        """Observations as the network takes them: tensors on its device, images with their channels first."""
+        space = self.network.observation_space
+        if isinstance(space, spaces.Dict):
+            return {key: self._tensor(observations[key], part) for key, part in space.spaces.items()}
+        return self._tensor(observations, space)
+
+    def _tensor(self, observations: Any, space: spaces.Space[Any]) -> Tensor:
+        batch = torch.as_tensor(observations, device=self.network.device)
+        if batch.ndim == 4 and batch.shape[1:] != space.shape:
+            batch = batch.permute(0, 3, 1, 2)
+        return batch
+
+    def save(self, folder: Path) -> None:
+        """Write the folder, or replace it, in one step."""
+        with files.folder_beside(Path(folder)) as beside:
+            tensors = {name: tensor.contiguous().clone() for name, tensor in tensors_of(self.network).items()}
+            save_file(tensors, beside / "policy.safetensors")
+            (beside / "policy.json").write_text(json.dumps(self._document(), indent=1), encoding="utf-8")
+
+    def _document(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "algorithm": self.algorithm,
+            "architecture": self.architecture,
+            "hyperparameters": self.hyperparameters,
+            "task": None if self.task is None else self.task.model_dump(mode="json"),
+            "interface": self.interface.to_json(),
+            "provenance": self.provenance,
+        }
+
+
+def load_policy(path: str | Path, *, task: Task | None = None, architecture: Mapping[str, Any] | None = None) -> Policy:
+    """Read a policy folder, a run folder or a Stable-Baselines3 zip.
+
+    Args:
+        path: the folder or zip.
+        task: what a zip plays; a folder knows.
+        architecture: what a zip does not say in readable form, such as {"activation": "relu"}; of a folder, the
+            encoder of the form `module:Class` that it may import.
+
+    Raises:
+        CheckpointError: there is no such thing, or it cannot, or must not, be read.
+    """
+    path = Path(path)
+    if path.is_file():
+        from agents.zips import read_zip
+
+        return read_zip(path, task, architecture)
+    if (path / "policy.json").is_file():
+        return _load_folder(path, architecture or {})
+    if not (path / "config.json").is_file():
+        expected = "a run folder, a policy folder or a Stable-Baselines3 zip"
+        found = "a folder without policy.json" if path.is_dir() else "nothing"
+        raise CheckpointError(f"{path}: found {found}, expected {expected}")
+    if not (path / "DONE").exists():
+        what = "failed" if (path / "FAILED").exists() else "is unfinished"
+        raise CheckpointError(
+            f"run {path.name} {what} and has no final policy: train it to the end, or name a folder of its snapshots"
+        )
+    return _load_folder(path / "policy", architecture or {})
+
+
+def _load_folder(folder: Path, allowed: Mapping[str, Any]) -> Policy:
+    described = folder / "policy.json"
+    document = _read_document(described)
+    try:
+        interface = Interface.from_json(document["interface"])
+        task = None if document["task"] is None else Task.model_validate(document["task"])
+        algorithm, architecture = document["algorithm"], dict(document["architecture"])
+        hyperparameters, provenance = dict(document["hyperparameters"]), dict(document["provenance"])
+        refuse_foreign_code(architecture, allowed)
+        network = build_network(algorithm, architecture, interface)
+    except HeadstartError as error:
+        raise CheckpointError(f"{described}: {error}") from error
+    except ValidationError as error:
+        raise CheckpointError(f"{described} names no task: {error.errors()[0]['msg']}") from error
+    except KeyError as error:
+        raise CheckpointError(f"{described} has no entry {error}: expected what Policy.save writes") from error
+    except (TypeError, ValueError, AttributeError, AssertionError, RuntimeError, OverflowError, MemoryError) as error:
+        raise CheckpointError(f"{described} describes no network that can be built: {_one_line(error)}") from error
+    file = folder / "policy.safetensors"
+    try:
+        tensors = load_file(file)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{file} is not a whole safetensors file: {_one_line(error)}; train or copy the policy again"
+        ) from error
+    load_tensors(network, tensors, str(file))
+    return Policy(network, interface, algorithm, architecture, hyperparameters, task, provenance)
+
+
+def _read_document(file: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{file} is not JSON: {_one_line(error)}") from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise CheckpointError(f'{file} is not a policy of Headstart: expected "format": "{FORMAT}"')
+    if document.get("version") != VERSION:
+        raise CheckpointError(
+            f"{file} has version {document.get('version')!r} of the format; this Headstart reads version {VERSION}"
+        )
+    return document
+
+
+def _choose(network: BasePolicy, observations: Any, *, greedy: bool) -> Tensor:
+    """The network's actions, before any scaling."""
+    if isinstance(network, ActorCriticPolicy) and type(network.action_dist) is CategoricalDistribution:
+        logits = _logits(network, observations)
+        if greedy:
+            return logits.argmax(dim=1)
+        return torch.multinomial(torch.softmax(logits, dim=-1), 1).squeeze(1)
+    if isinstance(network, ActorCriticPolicy) and network.use_sde and not greedy:
+        # The noise matrix belongs to the training: draw from the same Gaussian without it.
+        distribution: Any = network.get_distribution(observations)
+        actions: Tensor = distribution.distribution.sample()
+        return actions if distribution.bijector is None else distribution.bijector.forward(actions)
+    return network._predict(observations, deterministic=greedy)
+
+
+def _logits(network: ActorCriticPolicy, observations: Any) -> Tensor:
+    """Logits (B, n) of an actor-critic with discrete actions, without its critic and SB3's distribution objects."""
+    features = BasePolicy.extract_features(network, observations, network.pi_features_extractor)
+    logits: Tensor = network.action_net(network.mlp_extractor.forward_actor(features))
+    return logits
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,223 @@
+"""One training: from a config to a run folder.
+
+On one machine and one torch build a run is a pure function of its config: the same config gives the same policy and the
+same evaluations, bit for bit. Evaluations sit on one grid for all runs of a budget. An evaluation takes place at the
+first step boundary at or after its grid point, with the weights of that moment, and is recorded at the grid point; the
+last one comes after the last update, since learners round a budget up to whole rollouts.
+"""
+
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from filelock import Timeout
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+
+from agents import files
+from agents.algorithms import build_learner, on_policy
+from agents.config import RunConfig
+from agents.course import Course, OnEvaluation, OnProgress, check_weights
+from agents.evaluation import SEED_BASE, Evaluator, default_mode
+from agents.generators import derived_seed, preserved
+from agents.hooks import Hooks
+from agents.journal import Journal
+from agents.networks import NormaliserCallback, normaliser
+from agents.policy import Policy
+from agents.provenance import provenance
+from agents.runs import Run
+from envs.errors import ConfigError, HeadstartError
+from envs.vector import interface, make_vec
+
+
+def train(
+    config: RunConfig,
+    root: str | Path,
+    *,
+    hooks: Hooks | None = None,
+    on_progress: OnProgress | None = None,
+    on_evaluation: OnEvaluation | None = None,
+    wait: bool = False,
+) -> Run:
+    """Train, unless it is done already.
+
+    Args:
+        config: what decides the run; its hyperparameters are complete.
+        root: where runs live; the run's folder there is named by its key.
+        hooks: what is carried into it; None learns from scratch.
+        on_progress: called with (steps done, budget), at most ten times a second and at the end.
+        on_evaluation: called with (grid step, mean return) after each evaluation.
+        wait: whether to wait for another process that trains the same run, instead of an error.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        ConfigError: another process trains this run, or its weights stopped being finite numbers.
+        HeadstartError: the game or a setting is at fault. The folder then holds FAILED, with the line.
+        KeyboardInterrupt: the folder stays unfinished; the next call starts the run afresh.
+    """
+    run = Run(Path(root) / config.key())
+    if run.done:
+        return run
+    with _held(run, wait):
+        if run.done:  # somebody else finished it meanwhile
+            return run
+        _clear(run)
+        files.write_text(run.path / "config.json", config.model_dump_json(indent=1))
+        with Journal(run.path) as journal, _failures(run, journal):
+            _Training(config, hooks or Hooks(), run, journal).train(on_progress, on_evaluation)
+            files.write_text(run.path / "DONE", "")
+    return run
+
+
+class _Training:
+    """The steps of one training, in their order."""
+
+    def __init__(self, config: RunConfig, hooks: Hooks, run: Run, journal: Journal) -> None:
+        self.config, self.hooks, self.run, self.journal = config, hooks, run, journal
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+        self.origin = provenance(config.task) | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        files.write_json(run.path / "provenance.json", self.origin)
+
+    def train(self, on_progress: OnProgress | None, on_evaluation: OnEvaluation | None) -> None:
+        """Learner, evaluations, policy and provenance, from the start to the end."""
+        config, evaluation = self.config, self.config.evaluation
+        mode = evaluation.mode or default_mode(config.algorithm)
+        self.journal.say(f"{config.algorithm} on {config.task}, {config.steps:,} steps, seed {config.seed}")
+        with preserved(), _threads(config.threads), _quiet():
+            learner, policy = self._learner()
+            evaluator = Evaluator(config.task, episodes=evaluation.episodes, mode=mode, seed=config.seed)
+            try:
+                course = Course(config, self.hooks, policy, evaluator, self.journal, on_progress, on_evaluation)
+                self._learn(learner, course)
+                policy.save(self.run.path / "policy")
+            finally:
+                evaluator.close()
+                if learner.env is not None:
+                    learner.env.close()
+        self._finish(evaluator, learner.num_timesteps)
+
+    def _learner(self) -> tuple[BaseAlgorithm, Policy]:
+        """The learner as transfer leaves it before its first step, and its policy."""
+        config = self.config
+        hyperparameters = self.hooks.build(dict(config.hyperparameters))
+        venv = make_vec(config.task, n_envs=hyperparameters["n_envs"])
+        known = interface(venv)
+        venv = self.hooks.wrap(venv)
+        slots = {"n_envs": venv.num_envs}  # of a multi-agent game: copies times agents
+        learner = build_learner(config.algorithm, venv, hyperparameters | slots, seed=config.seed, device=config.device)
+        if learner.env is not None:
+            learner.env.seed(training_seed(config.seed))
+        learner.set_logger(self.journal.logger)
+        self.hooks.initialise(learner)
+        if self.hooks.uses_auxiliary_loss:
+            from agents.auxiliary import attach
+
+            attach(learner, self.hooks.auxiliary_loss)
+        origin = self.origin | {"run": self.run.key, "seed": config.seed, "steps": config.steps}
+        return learner, Policy.of(learner, config.task, known, config.algorithm, hyperparameters, origin)
+
+    def _learn(self, learner: BaseAlgorithm, course: Course) -> None:
+        callbacks: list[BaseCallback] = [course]
+        if normaliser(learner.policy) is not None:
+            callbacks.append(NormaliserCallback())
+        course.start()
+        try:
+            learner.learn(
+                self.config.steps,
+                callback=CallbackList(callbacks),
+                log_interval=_log_interval(learner, self.config),
+            )
+        except (ValueError, RuntimeError):  # what torch's distributions say of NaN
+            check_weights(learner.policy, learner.num_timesteps)
+            raise
+        course.finish()
+
+    def _finish(self, evaluator: Evaluator, steps: int) -> None:
+        """Write how long everything took: wall and CPU seconds of this process, evaluation apart."""
+        wall, cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
+        times = {
+            "training_wall_seconds": wall - evaluator.wall_seconds,
+            "training_cpu_seconds": cpu - evaluator.cpu_seconds,
+            "evaluation_wall_seconds": evaluator.wall_seconds,
+            "evaluation_cpu_seconds": evaluator.cpu_seconds,
+        }
+        rounded = {name: round(seconds, 3) for name, seconds in times.items()}
+        files.write_json(self.run.path / "provenance.json", self.origin | {"steps_taken": steps} | rounded)
+        self.journal.say(f"done: {steps:,} steps in {wall:.1f} s, {evaluator.wall_seconds:.1f} s of it evaluation")
+
+
+def training_seed(seed: int) -> int:
+    """What a run's training environments are seeded with: below SEED_BASE, and far from other runs' seeds."""
+    return derived_seed(seed, 1, below=SEED_BASE - 2**16)
+
+
+def _log_interval(learner: BaseAlgorithm, config: RunConfig) -> int:
+    """Rollouts, or episodes of off-policy learners, between rows of progress.csv: about a thousand rows at most."""
+    if not on_policy(config.algorithm):
+        return 10
+    rollout = getattr(learner, "n_steps", 1) * learner.n_envs
+    return max(1, round(config.steps / rollout / 1000))
+
+
+@contextmanager
+def _held(run: Run, wait: bool) -> Iterator[None]:
+    """Nobody else trains the run meanwhile."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    try:
+        with run.lock().acquire(timeout=-1 if wait else 0):
+            yield
+    except Timeout as error:
+        raise ConfigError(
+            f"run {run.key} is being trained by another process: wait for it, or stop it; its log is "
+            f"{run.path / 'log.txt'}"
+        ) from error
+
+
+def _clear(run: Run) -> None:
+    """Remove what an earlier attempt left, the lock excepted."""
+    files.empty_folder(run.path, keep={".lock"})
+
+
+@contextmanager
+def _failures(run: Run, journal: Journal) -> Iterator[None]:
+    """Leave FAILED, with one line, behind whatever ends a training, but for Ctrl-C and the machine's own errors."""
+    try:
+        yield
+    except OSError as error:  # a full disk says nothing about the run
+        journal.say(f"stopped: {error}")
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        line = text if isinstance(error, HeadstartError) else f"{type(error).__name__}: {text}"
+        journal.say(f"failed: {line}")
+        if not isinstance(error, HeadstartError):
+            journal.say("".join(traceback.format_exception(error)))
+        files.write_text(run.path / "FAILED", line + "\n")
+        raise
+    except KeyboardInterrupt:
+        journal.say("interrupted")
+        raise
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """SB3's advice, such as on devices, is for those who call SB3."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"stable_baselines3|sb3_contrib")
+        yield
