@@ -8,45 +8,13 @@ import torch
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stable_baselines3.dqn.policies import DQNPolicy
 
 from agents.build import build_network
-from agents.encoders import Normaliser
 from agents.outputs import Outputs, policy_outputs
-from agents.policy import Policy
 from envs.errors import MappingError, UnknownName
 from envs.interface import Interface
+from tests.transfer.teachers import CHOICES, make_teacher, unnamed, vector
 from transfer.mapping import Mapping
-
-CHOICES = spaces.Discrete(2)
-
-
-def vector(*names, actions=("left", "right")):
-    box = spaces.Box(-np.inf, np.inf, (len(names),), np.float32)
-    return Interface(box, spaces.Discrete(len(actions)), names, tuple(actions))
-
-
-def unnamed(observation, action=CHOICES):
-    return Interface(observation, action)
-
-
-def make_teacher(algorithm, interface, architecture, seed=0):
-    """A policy with random weights, biases and statistics."""
-    network = build_network(algorithm, architecture, interface)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(0.7 * torch.randn(parameter.shape, generator=generator))
-        for module in network.modules():
-            if isinstance(module, Normaliser):
-                shape = module.mean.shape
-                module.mean.copy_(torch.randn(shape, generator=generator))
-                module.var.copy_(0.1 + 3 * torch.rand(shape, generator=generator))
-                module.count.fill_(1000.0)
-    if isinstance(network, DQNPolicy):
-        network.q_net_target.load_state_dict(network.q_net.state_dict())
-    return Policy(network, interface, algorithm, architecture, {})
-
 
 names = st.lists(st.sampled_from(["x", "v", "angle", "spin", "fuel", "goal"]), min_size=1, max_size=5, unique=True)
 choices = st.lists(st.sampled_from(["left", "right", "fire", "noop", "jump"]), min_size=2, max_size=5, unique=True)
