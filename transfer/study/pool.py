@@ -12,7 +12,7 @@ from multiprocessing.context import BaseContext, ForkServerContext, SpawnContext
 from typing import Any, Literal
 
 from transfer.study.plan import Plan, PlannedRun
-from transfer.study.worker import PRELOADED, Message, work
+from transfer.study.worker import Message, work
 
 ATTEMPTS = 2
 """How often a run is tried whose process dies without a word."""
@@ -20,7 +20,14 @@ ATTEMPTS = 2
 GRACE = 0.3
 """Seconds that workers have to end when told to, before they are killed."""
 
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+SERVER = "transfer.study.server"
+"""The module that the server imports from which workers are forked."""
+
+ENVIRONMENT = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    "HEADSTART_FORK_SERVER": "1",
+}
+"""The server's, and so its workers': libraries read how many threads to take when they are loaded."""
 
 
 @dataclass(frozen=True)
@@ -210,8 +217,8 @@ def _context() -> ForkServerContext | SpawnContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOADED))
-    with _interrupts_blocked(), _one_thread():
+    context.set_forkserver_preload([SERVER])
+    with _interrupts_blocked(), _environment():
         from multiprocessing import forkserver
 
         forkserver.ensure_running()
@@ -235,10 +242,10 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Libraries of the server, and so of all workers, take one thread, as they read these when they are loaded."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+def _environment() -> Iterator[None]:
+    """What a process started here finds in its environment."""
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
     try:
         yield
     finally:

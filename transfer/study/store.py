@@ -74,13 +74,20 @@ def _status(planned: PlannedRun, run: Run) -> RunStatus:
         phase = "running"
     elif run.state == "failed":
         phase = "failed"
-    try:
-        evaluations = run.evaluations()
-        step, score = int(evaluations.steps[-1]), float(evaluations.means[-1])
-    except CheckpointError:
-        step, score = 0, None
+    step, score = _last_evaluation(run)
     line = run.failure if phase == "failed" else None
     return RunStatus(planned.arm, planned.seed, planned.key, phase, step, planned.config.steps, score, line)
+
+
+def _last_evaluation(run: Run) -> tuple[int, float | None]:
+    """Its step and mean return, of a run in whatever state."""
+    try:
+        evaluations = run.evaluations()
+    except CheckpointError:
+        return 0, None
+    if not len(evaluations.steps):
+        return 0, None
+    return int(evaluations.steps[-1]), float(evaluations.means[-1])
 
 
 def _grid(planned: Plan) -> np.ndarray:

@@ -17,9 +17,6 @@ from typing import Literal, NamedTuple
 from agents.config import RunConfig
 from envs.errors import HeadstartError
 
-PRELOADED = ("torch", "stable_baselines3", "transfer.study.worker", "transfer.carry", "agents.training", "envs.vector")
-"""What the server that workers are forked from imports once for all of them."""
-
 PAUSE = 0.2
 """Seconds between two messages about steps."""
 
@@ -54,7 +51,7 @@ def _trained(connection: "Connection[Message, None]", config: RunConfig, root: P
     torch.set_num_threads(config.threads)
     teller = _Teller(connection)
     try:
-        train_run(config, root, on_progress=teller.progress, on_evaluation=teller.evaluation)
+        train_run(config, root, on_progress=teller.progress, on_evaluation=teller.evaluation, wait=True)
     except HeadstartError as error:
         return Message("failed", line=str(error))
     except OSError as error:
