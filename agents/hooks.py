@@ -1,6 +1,6 @@
 """Where knowledge enters a training: the start, the world and the gradient.
 
-Training calls these five hooks and knows nothing else of transfer. The base class does nothing, which is learning
+Training calls these hooks and knows nothing else of transfer. The base class does nothing, which is learning
 from scratch; the floor above subclasses it.
 """
 
@@ -37,3 +37,7 @@ class Hooks:
 
     def schedule(self, progress: float) -> None:
         """Called as training goes on, with the fraction of the budget used so far, in [0, 1]."""
+
+    def notes(self) -> list[str]:
+        """What the run's log should say of what was carried, a line each; asked once the learner is initialised."""
+        return []

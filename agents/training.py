@@ -115,6 +115,8 @@ class _Training:
             learner.env.seed(training_seed(config.seed))
         learner.set_logger(self.journal.logger)
         self.hooks.initialise(learner)
+        for note in self.hooks.notes():
+            self.journal.say(note)
         if self.hooks.uses_auxiliary_loss:
             from agents.auxiliary import attach
 

@@ -1,6 +1,5 @@
 """What a run's config says of transfer, and the training that does it: the one place where both floors meet."""
 
-import logging
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -19,8 +18,6 @@ from envs.validation import validated
 from envs.vector import interface, make_vec
 from transfer.mapping import MARGIN, Mapping
 from transfer.method import METHODS, Composite, Context, Crossing, completed, compose
-
-log = logging.getLogger(__name__)
 
 
 class Pairing(BaseModel):

@@ -117,7 +117,7 @@ class Method(Hooks):
     def __init__(self, settings: MethodSettings | None = None) -> None:
         self.settings: Any = settings if settings is not None else self.Settings()
         self.name = type(self).__name__.lower()
-        self.notes: list[str] = []
+        self.said: list[str] = []
         """What a reader of the run's log should know, a line each."""
         self._context: Context | None = None
 
@@ -138,6 +138,10 @@ class Method(Hooks):
     def check(self, crossing: Crossing) -> None:
         """Raise a HeadstartError if the method cannot work here; called before anything is trained."""
 
+    def notes(self) -> list[str]:
+        """What it said, for the run's log."""
+        return self.said
+
 
 class Composite(Hooks):
     """Several methods as one: starts in order, worlds nested, losses summed, all of them told the progress.
@@ -155,11 +159,6 @@ class Composite(Hooks):
             method.alongside([other for other in self.methods if other is not method])
         self._gradient = [method for method in self.methods if method.uses_auxiliary_loss]
         self.uses_auxiliary_loss = bool(self._gradient)
-
-    @property
-    def notes(self) -> list[str]:
-        """What the methods want the run's log to say."""
-        return [f"{method.name}: {note}" for method in self.methods for note in method.notes]
 
     def check(self, crossing: Crossing) -> None:
         """Raise a HeadstartError if a method cannot work here."""
@@ -197,6 +196,10 @@ class Composite(Hooks):
         """To all."""
         for method in self.methods:
             method.schedule(progress)
+
+    def notes(self) -> list[str]:
+        """What all of them want the run's log to say."""
+        return [f"{method.name}: {note}" for method in self.methods for note in method.notes()]
 
 
 def make_method(entry: str | Pairs[str, Any]) -> Method:

@@ -359,7 +359,7 @@ def test_a_critic_that_starts_at_v_starts_at_v_minus_the_potential_beside_shapin
     found = policy_outputs(learner.policy, seen)
     torch.testing.assert_close(found.value, value - phi)
     torch.testing.assert_close(found.head, run.teacher.outputs(seen).head)
-    assert "finetune: the critic starts at V − Φ = 0.6·V, beside the shaped rewards" in methods.notes
+    assert "finetune: the critic starts at V − Φ = 0.6·V, beside the shaped rewards" in methods.notes()
 
 
 def test_action_values_cannot_start_below_a_potential():

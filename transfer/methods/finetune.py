@@ -106,9 +106,9 @@ class Finetune(Method):
         report = self.context.mapping.fold(
             self.context.teacher, learner.policy, heads=self.whole, value_scale=self.value_scale
         )
-        self.notes = report.lines()
+        self.said = report.lines()
         if self.value_scale != 1.0:
-            self.notes.append(f"the critic starts at V − Φ = {self.value_scale:g}·V, beside the shaped rewards")
+            self.said.append(f"the critic starts at V − Φ = {self.value_scale:g}·V, beside the shaped rewards")
         if self.whole and isinstance(learner, OffPolicyAlgorithm):
             _act_from_the_start(learner)
         for part in self.settings.freeze:
