@@ -1,0 +1,55 @@
+"""The report of a study: results.json, report.html, report.md and figures/, from arrays to files."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from agents import files
+from envs.errors import ConfigError
+from transfer.report import figures, page
+from transfer.report.results import results
+from transfer.study.data import StudyData
+
+PICTURES = (".mp4", ".webm", ".gif")
+"""What the page shows of a folder if no video is named."""
+
+
+def write(data: StudyData, folder: str | Path, video: str | Path | None = None) -> dict[str, Any]:
+    """Write a study's report into a folder, each file beside and renamed.
+
+    Args:
+        data: what was measured.
+        folder: made if it is not there; other files in it stay.
+        video: shown by a relative link; by default the first video or moving picture in the folder.
+
+    Returns:
+        The document of results.json.
+
+    Raises:
+        ConfigError: no arm is called `scratch`, or the video is not there.
+        UnknownName: the primary metric is none of ours.
+    """
+    folder = Path(folder)
+    document = results(data)
+    shown = _link(folder, video)
+    drawn = figures.draw(document)
+    svg = {name: figures.to_svg(figure, name) for name, figure in drawn.items()}
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    for name, figure in drawn.items():
+        files.write_text(folder / "figures" / f"{name}.svg", svg[name])
+        files.write_bytes(folder / "figures" / f"{name}.png", figures.to_png(figure))
+    inline = {name: figures.inline(text, name) for name, text in svg.items()}
+    files.write_text(folder / "report.html", page.html(document, inline, shown))
+    files.write_text(folder / "report.md", page.markdown(document, svg, shown))
+    files.write_json(folder / "results.json", document)
+    return document
+
+
+def _link(folder: Path, video: str | Path | None) -> str | None:
+    """The video as the page links to it."""
+    if video is None:
+        found = sorted(file for file in folder.glob("*") if file.suffix.lower() in PICTURES)
+        return found[0].name if found else None
+    if not Path(video).is_file():
+        raise ConfigError(f"there is no video {str(video)!r} to show in the report")
+    return Path(os.path.relpath(video, folder)).as_posix()

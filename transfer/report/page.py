@@ -1,0 +1,244 @@
+"""report.html and report.md: one content, two templates."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from transfer.report import method
+from transfer.report.words import NAMES, estimate, exact, interval, number, p_value, steps_text
+
+TEMPLATES = Path(__file__).parent
+MOVING_PICTURES = (".gif", ".webp", ".apng")
+
+Cell = dict[str, Any]
+Table = dict[str, Any]
+
+
+def html(document: dict[str, Any], figures: Mapping[str, str], video: str | None) -> str:
+    """The page. `figures` are inline SVG by name; `video` is a link relative to the page."""
+    context = _context(document, video)
+    drawn = {name: Markup(svg) for name, svg in figures.items()}
+    return _render("report.html.j2", {**context, "figures": drawn}, autoescape=True)
+
+
+def markdown(document: dict[str, Any], figures: Mapping[str, str], video: str | None) -> str:
+    """The same in Markdown; the figures are the PNG files beside it."""
+    return _render("report.md.j2", {**_context(document, video), "figures": figures}, autoescape=False)
+
+
+def _render(template: str, context: dict[str, Any], *, autoescape: bool) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=False,
+        keep_trailing_newline=True,
+    )
+    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
+    return environment.get_template(template).render(context)
+
+
+def _context(document: dict[str, Any], video: str | None) -> dict[str, Any]:
+    """All that the templates say."""
+    measured = document["arms"].values()
+    has_times = any(arm["time_to_threshold"].get("thresholds") for arm in measured)
+    charged = document["source"]["steps"] and any(arm["charged"] for arm in measured)
+    return {
+        "study": document["study"],
+        "lead": method.lead(document),
+        "arms": [_card(document, name) for name in document["arms"]],
+        "notes": document["notes"],
+        "captions": _captions(document),
+        "alt": ALT,
+        "video": _video(video),
+        "metrics": _metrics(document),
+        "metrics_caption": _metrics_caption(document),
+        "times": _times(document) if has_times else None,
+        "times_caption": TIMES_CAPTION,
+        "levels": _levels(document),
+        "levels_caption": "Mean over seeds with its interval; the bands of the learning curves are made likewise.",
+        "charged": _charged(document) if charged else None,
+        "charged_caption": _charged_caption(document),
+        "how": method.how(document),
+        "provenance": method.provenance(document),
+        "foremost": _foremost(document),
+        "seeds": _seeds(document),
+    }
+
+
+def _card(document: dict[str, Any], name: str) -> dict[str, str]:
+    """An arm's verdict and what may be concluded."""
+    arm = document["arms"][name]
+    verdict = arm["verdict"]
+    if arm["state"] == "failed":
+        state = badge = "failed"
+    elif verdict is None:
+        state, badge = "baseline", f"baseline · {arm['n_seeds']} seeds"
+    else:
+        state = (verdict["verdict"] or "none").replace(" ", "-")
+        badge = " · ".join(part for part in (verdict["verdict"] or "not tested", p_value(verdict["p"])) if part)
+    return {"name": name, "state": state, "badge": badge, "conclusion": arm["conclusion"]}
+
+
+ALT = {
+    "learning_curves": "Learning curves",
+    "learning_curves_charged": "Learning curves over all steps",
+    **{metric: f"Dot plot of {name}" for metric, name in NAMES.items()},
+}
+TIMES_FIGURE = (
+    "Mean time restricted at the budget, with its interval; a dot is a seed, an arrow one that never got there; on the "
+    "right how many did."
+)
+
+
+def _captions(document: dict[str, Any]) -> dict[str, str]:
+    seeds = "each dot is a seed, the bar a nominal 95 % interval of the difference from scratch's mean"
+    cost = document["source"]["steps"]
+    return {
+        "learning_curves": "Mean return over seeds with a pointwise nominal 95 % t interval; the thin lines are seeds.",
+        "jumpstart": f"The first evaluation: {seeds}.",
+        "asymptotic": f"The last tenth of the evaluations: {seeds}.",
+        "total_reward": f"The area under the curve per step of the budget: {seeds}.",
+        "time_to_threshold": TIMES_FIGURE,
+        "learning_curves_charged": f"The same over all steps: the arms begin after {cost:,} steps of the source.",
+    }
+
+
+def _video(href: str | None) -> dict[str, Any] | None:
+    if href is None:
+        return None
+    return {"href": href, "name": Path(href).name, "moving_picture": href.lower().endswith(MOVING_PICTURES)}
+
+
+def _cell(entry: dict[str, Any] | None, *, signed: bool = True, text: Callable[[float], str] | None = None) -> Cell:
+    """A table's cell: the value, its interval, and what is to be said about them."""
+    if not entry or entry["value"] is None:
+        return {"value": None, "note": (entry or {}).get("note", "not measured")}
+    label = entry.get("label")
+    notes = [note for note in (None if label == "jumpstart" else label, entry.get("note")) if note]
+    value = text(entry["value"]) if text else number(entry["value"], signed=signed)
+    return {"value": entry["value"], "text": value, "range": interval(entry), "note": "; ".join(notes)}
+
+
+def _plain(text: str) -> Cell:
+    return {"value": text, "text": text, "range": "", "note": ""}
+
+
+def _table(headings: list[str], rows: list[tuple[str, list[Cell]]]) -> Table:
+    return {"headings": headings, "rows": [{"name": name, "cells": cells} for name, cells in rows]}
+
+
+def _others(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: arm for name, arm in document["arms"].items() if arm["verdict"] is not None}
+
+
+def _foremost(document: dict[str, Any]) -> str | None:
+    values = document["measured"]["thresholds"]["values"]
+    return exact(values[0]) if values else None
+
+
+def _metrics(document: dict[str, Any]) -> Table:
+    """Every metric of every arm but scratch."""
+    headings = [NAMES[metric] for metric in ("jumpstart", "asymptotic", "total_reward", "transfer_ratio")]
+    headings += ["gap closed", "steps saved to threshold"]
+    rows = []
+    for name, arm in _others(document).items():
+        cells = [_cell(arm[metric]) for metric in ("jumpstart", "asymptotic", "total_reward", "transfer_ratio")]
+        cells.append(_cell(arm["transfer_ratio"].get("gap_closed") or arm["transfer_ratio"]))
+        cells.append(_cell(arm["time_to_threshold"].get("saved") or arm["time_to_threshold"]))
+        rows.append((name, cells))
+    primary = [heading == NAMES[document["primary"]] for heading in headings]
+    if document["primary"] == "time_to_threshold":
+        primary[-1] = True
+    return _table([f"{h} (primary)" if first else h for h, first in zip(headings, primary, strict=True)], rows)
+
+
+def _metrics_caption(document: dict[str, Any]) -> str:
+    foremost = _foremost(document)
+    saved = f" Steps saved: to a return of {foremost}, scratch's less the arm's." if foremost is not None else ""
+    return (
+        "Differences from scratch, in returns, with nominal 95 % intervals. Only the primary metric, "
+        f"{NAMES[document['primary']]}, was declared before and tested; the others are exploratory." + saved
+    )
+
+
+TIMES_CAPTION = (
+    "Target steps until the first of two consecutive evaluations at or above the return. A seed that never gets there "
+    "counts with the whole budget, so the mean is restricted: a lower bound."
+)
+
+
+def _times(document: dict[str, Any]) -> Table:
+    """Every threshold of every arm, scratch too, the lowest threshold first."""
+    values = document["measured"]["thresholds"]["values"]
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    rows = []
+    for name, arm in document["arms"].items():
+        entries = arm["time_to_threshold"].get("thresholds", [])
+        rows.append((name, [_time_cell(entries[i]) for i in order]))
+    return _table([f"return {exact(values[i])}" for i in order], rows)
+
+
+def _time_cell(entry: dict[str, Any]) -> Cell:
+    if entry["value"] is None:
+        return _cell(entry)
+    median = entry["median"]
+    cell = _cell({**entry, "note": None}, signed=False)
+    parts = [f"{entry['reached']} of {entry['n_seeds']} seeds", f"median {number(median['value'])}"]
+    if entry["saved"]["value"] is not None:
+        parts.append(f"saves {estimate(entry['saved'])}")
+    return {**cell, "note": "; ".join(parts)}
+
+
+def _levels(document: dict[str, Any]) -> Table:
+    """What each arm scored, not compared with anything."""
+    rows = []
+    for name, arm in document["arms"].items():
+        levels = arm["levels"] or {}
+        cells = [_plain(" + ".join(arm["methods"]) or "none"), _plain(str(arm["n_seeds"]))]
+        cells += [_cell(levels.get(level), signed=False) for level in ("initial", "final", "total_reward")]
+        rows.append((name, cells))
+    return _table(["methods", "seeds", "first evaluation", "final", "total reward"], rows)
+
+
+def _charged(document: dict[str, Any]) -> Table:
+    """The metrics again, at equal total steps, and when the source has paid for itself."""
+    rows = []
+    for name, arm in _others(document).items():
+        charged, even = arm["charged"], arm["break_even"]
+        cells = [_cell(charged[metric]) for metric in ("jumpstart", "asymptotic", "total_reward", "transfer_ratio")]
+        cells.append(_cell(charged["time_to_threshold"].get("saved") or charged["time_to_threshold"]))
+        cells.append(_cell(even, signed=False, text=lambda k: f"{number(k)} targets"))
+        rows.append((name, cells))
+    headings = [NAMES[metric] for metric in ("jumpstart", "asymptotic", "total_reward", "transfer_ratio")]
+    return _table([*headings, "steps saved to threshold", "source paid after"], rows)
+
+
+def _charged_caption(document: dict[str, Any]) -> str:
+    cost, before = document["source"]["steps"], document["measured"]["before"]
+    return (
+        f"Each arm begins {cost:,} steps late, having returned {number(before)} until then, and is compared with "
+        f"scratch over scratch's {steps_text(document['measured']['budget'])} steps; jumpstart: with scratch after "
+        f"{cost:,} steps. Source paid after: the source's steps over the target steps saved to the threshold."
+    )
+
+
+def _seeds(document: dict[str, Any]) -> list[dict[str, str]]:
+    """One row per run."""
+    rows = []
+    for name, arm in document["arms"].items():
+        for seed in arm["per_seed"]:
+            time = next(iter(seed["time_to_threshold"]), None)
+            rows.append(
+                {
+                    "arm": name,
+                    "seed": str(seed["seed"]),
+                    "run": seed["run"],
+                    "time": "–" if time is None else number(time["steps"]) if time["reached"] else "never",
+                    **{level: number(seed[level]) for level in ("initial", "final", "total_reward")},
+                }
+            )
+    return rows

@@ -1,0 +1,355 @@
+"""results.json: what a study measured, as plain data. Whatever is unknown is null, with a note that says why."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.errors import ConfigError
+from envs.registry import did_you_mean
+from transfer import metrics, statistics
+from transfer.report import compare, words
+from transfer.report.compare import Entry, Levels, Scale
+from transfer.study.data import ArmData, StudyData
+
+FORMAT = 1
+"""Raised when a reader of results.json would have to change."""
+METRICS = ("jumpstart", "asymptotic", "total_reward", "transfer_ratio", "time_to_threshold")
+BASELINE = "scratch"
+SHARES = (0.75, 0.5, 0.9)
+"""Where a study names no thresholds: these shares of the way from the random to the reference score, the first
+one foremost."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A study's data with what all arms' results need, worked out once."""
+
+    data: StudyData
+
+    @cached_property
+    def scores(self) -> dict[str, metrics.Array]:
+        """Per arm the rows that are numbers throughout (n_seeds, n_evaluations)."""
+        return {name: arm.scores[self.finite(arm)] for name, arm in self.data.arms.items()}
+
+    def finite(self, arm: ArmData) -> NDArray[np.bool_]:
+        """Which rows of an arm are numbers throughout (n_seeds,)."""
+        return np.asarray(np.isfinite(arm.scores).all(axis=1), dtype=np.bool_)
+
+    @cached_property
+    def primary(self) -> str:
+        """The declared metric. Raises UnknownName."""
+        name = str(self.data.study.get("primary") or "total_reward")
+        if name not in METRICS:
+            raise did_you_mean("metric", name, METRICS)
+        return name
+
+    @property
+    def budget(self) -> float:
+        """Target steps of one run."""
+        return float(self.data.steps[-1])
+
+    @cached_property
+    def scale(self) -> Scale:
+        """Between which scores one plays."""
+        means = [scores.mean(axis=0) for scores in self.scores.values() if len(scores)]
+        spread = float(np.ptp(np.concatenate(means))) if means else 0.0
+        return Scale(self.data.random, self.data.reference, spread)
+
+    @cached_property
+    def thresholds(self) -> tuple[float, ...]:
+        """The study's, or the report's choice; the first one is foremost."""
+        if self.data.thresholds:
+            return tuple(float(threshold) for threshold in self.data.thresholds)
+        low, high = self.data.random, self.data.reference
+        if low is None or high is None:
+            scratch = self.scores[BASELINE]
+            if not len(scratch):
+                return ()
+            low, high = float(metrics.initial(scratch).mean()), float(metrics.final(scratch).mean())
+        return tuple(low + share * (high - low) for share in SHARES) if high > low else ()
+
+    @property
+    def threshold_source(self) -> str:
+        """Where the thresholds come from, in words."""
+        if self.data.thresholds:
+            return "named by the study"
+        shares = ", ".join(f"{100 * share:.0f} %" for share in SHARES)
+        if self.data.random is not None and self.data.reference is not None:
+            return f"{shares} of the way from the random to the reference score"
+        return f"{shares} of the way from scratch's first to its final performance, seen only afterwards"
+
+    @property
+    def before(self) -> float:
+        """What the target is taken to return while the source is learnt: random play, else an untrained agent."""
+        if self.data.random is not None:
+            return self.data.random
+        scratch = self.scores[BASELINE]
+        return float(metrics.initial(scratch).mean()) if len(scratch) else 0.0
+
+    def levels(self, name: str) -> Levels:
+        """The per-seed numbers of an arm."""
+        return Levels.of(self.scores[name], self.data.steps)
+
+    @cached_property
+    def plateaus(self) -> dict[str, metrics.Plateau]:
+        """Which arms have levelled off."""
+        scale = self.scale.width
+        return {name: metrics.plateau(scores, scale) for name, scores in self.scores.items() if len(scores)}
+
+    @cached_property
+    def samples(self) -> dict[str, metrics.Array]:
+        """Per arm the primary metric's one number per seed, larger is better."""
+        return {name: self._sample(scores) for name, scores in self.scores.items()}
+
+    def _sample(self, scores: metrics.Array) -> metrics.Array:
+        if self.primary == "jumpstart":
+            return metrics.initial(scores)
+        if self.primary == "asymptotic":
+            return metrics.final(scores)
+        if self.primary == "time_to_threshold":
+            if not self.thresholds:
+                raise ConfigError("primary metric time_to_threshold: the study names no thresholds")
+            return -metrics.time_to_threshold(scores, self.data.steps, self.thresholds[0]).steps
+        return metrics.area(scores, self.data.steps)
+
+    @cached_property
+    def test(self) -> statistics.Test | None:
+        """The permutation test over all arms that have two seeds; None if there are none."""
+        arms = {name: x for name, x in self.samples.items() if name != BASELINE and len(x) > 1}
+        scratch = self.samples[BASELINE]
+        if not arms or len(scratch) < 2:
+            return None
+        return statistics.permutation_test(scratch, arms, statistics.generator_for(self.data.name))
+
+
+def results(data: StudyData) -> dict[str, Any]:
+    """Everything measured, ready for JSON. Raises ConfigError if the study has no arm `scratch`."""
+    if BASELINE not in data.arms:
+        raise ConfigError(f"study {data.name!r} has no arm {BASELINE!r}: there is nothing to compare with")
+    measured = Measured(data)
+    document = {
+        "format": FORMAT,
+        "study": data.name,
+        "primary": measured.primary,
+        "arms": {name: _arm(measured, name) for name in data.arms},
+        "source": _source(data),
+        "measured": _how(measured),
+        "file": data.study,
+        "provenance": data.provenance,
+    }
+    plain: dict[str, Any] = _plain(document)
+    plain["notes"] = words.notes(plain)
+    for name, arm in plain["arms"].items():
+        arm["conclusion"] = words.conclusion(plain, name)
+    return plain
+
+
+def _arm(measured: Measured, name: str) -> dict[str, Any]:
+    """One arm's results."""
+    arm, scores = measured.data.arms[name], measured.scores[name]
+    lost = [str(line) for line in arm.failed]
+    lost += [
+        f"seed {seed}: a score is not a number"
+        for seed, good in zip(arm.seeds, measured.finite(arm), strict=True)
+        if not good
+    ]
+    return {
+        "methods": arm.methods,
+        "n_seeds": len(scores),
+        "state": "measured" if len(scores) else "failed",
+        "failed": lost,
+        "first_step": arm.first_step,
+        **_metrics(measured, name),
+        "verdict": _verdict(measured, name),
+        "charged": _charged(measured, name),
+        "break_even": _break_even(measured, name),
+        "levels": compare.levels(measured.levels(name)) if len(scores) else None,
+        "plateau": vars(measured.plateaus[name]) if len(scores) else None,
+        "curve": _curve(scores),
+        "per_seed": _per_seed(measured, name),
+    }
+
+
+def _metrics(measured: Measured, name: str) -> dict[str, Entry]:
+    """The five metrics against scratch."""
+    table = compare.differences(measured.levels(name), measured.levels(BASELINE), measured.scale)
+    if name == BASELINE:
+        table = {metric: compare.nothing("scratch is what the others are compared with") for metric in table}
+    table["time_to_threshold"] = _times(measured, name)
+    first = measured.data.arms[name].first_step
+    if first and table["jumpstart"]["value"] is not None:
+        table["jumpstart"]["label"] = f"after {first:,} target steps"
+    elif table["jumpstart"]["value"] is not None:
+        table["jumpstart"]["label"] = "jumpstart"
+    if table["asymptotic"]["value"] is not None:
+        table["asymptotic"].update(_asymptote(measured, name))
+    for metric, entry in table.items():
+        entry["exploratory"] = metric != measured.primary
+    return table
+
+
+def _asymptote(measured: Measured, name: str) -> dict[str, Any]:
+    """Whether the difference at the end may be called asymptotic."""
+    seen = {arm: measured.plateaus[arm].reached for arm in (name, BASELINE)}
+    if all(seen.values()):
+        return {"plateau": True}
+    if None in seen.values():
+        return {"plateau": None, "label": "at the end of the budget; too few evaluations to see a plateau"}
+    moving = " and ".join(arm for arm, flat in seen.items() if not flat)
+    return {"plateau": False, "label": f"at the end of the budget; {moving} had not levelled off"}
+
+
+def _times(measured: Measured, name: str, source_steps: float = 0.0) -> Entry:
+    """Time to the foremost threshold, and to all of them under `thresholds`."""
+    if not measured.thresholds:
+        return compare.nothing("the study names no thresholds, and scratch did not improve, so none was chosen")
+    steps = measured.data.steps
+    entries = []
+    for threshold in measured.thresholds:
+        own = metrics.time_to_threshold(measured.scores[name], steps, threshold)
+        other = metrics.time_to_threshold(measured.scores[BASELINE], steps, threshold)
+        entry = compare.times(own, None if name == BASELINE else other, measured.budget, source_steps)
+        entries.append({"threshold": threshold, **entry})
+    return {**entries[0], "thresholds": entries}
+
+
+def _charged(measured: Measured, name: str) -> dict[str, Entry] | None:
+    """The metrics once more, the source's steps counted before the target's; None for scratch, which has none."""
+    cost = float(measured.data.source_steps)
+    if name == BASELINE:
+        return None
+    own, scratch = measured.scores[name], measured.scores[BASELINE]
+    transfer, base = compare.charged_levels(own, scratch, measured.data.steps, cost, measured.before)
+    table = compare.differences(transfer, base, measured.scale)
+    table["time_to_threshold"] = _times(measured, name, cost)
+    return table
+
+
+def _break_even(measured: Measured, name: str) -> Entry | None:
+    """After how many targets the source has paid for itself, at the foremost threshold."""
+    if name == BASELINE:
+        return None
+    return compare.break_even(measured.data.source_steps, _times(measured, name))
+
+
+def _verdict(measured: Measured, name: str) -> dict[str, Any] | None:
+    """helps, hurts or no evidence; null where the arm or scratch has nothing to test."""
+    if name == BASELINE:
+        return None
+    metric: dict[str, Any] = {"metric": measured.primary, "level": round(1 - statistics.LEVEL, 6)}
+    test, sample = measured.test, measured.samples[name]
+    if not len(sample) or not len(measured.samples[BASELINE]):
+        who = name if not len(sample) else BASELINE
+        return {"verdict": None, "p": None, "p_single": None, **metric, "note": f"no seed of {who} finished"}
+    if test is None or name not in test.adjusted:
+        note = "a test needs at least two seeds of this arm and of scratch"
+        return {"verdict": "no evidence", "p": None, "p_single": None, **metric, "note": note}
+    p = test.adjusted[name]
+    difference = float(sample.mean() - measured.samples[BASELINE].mean())
+    said = {"verdict": statistics.verdict(p, difference), "p": p, "p_single": test.single[name], **metric}
+    smallest = _smallest(measured)
+    if smallest > 1 - statistics.LEVEL:
+        said["note"] = f"this design cannot reject: its smallest possible p is {smallest:.3g}"
+    return said
+
+
+def _smallest(measured: Measured) -> float:
+    """The smallest p that the seeds at hand allow."""
+    counts = [len(sample) for sample in measured.samples.values() if len(sample) > 1]
+    return statistics.smallest_p(min(counts, default=0), max(0, len(counts) - 1))
+
+
+def _curve(scores: metrics.Array) -> dict[str, list[float | None]] | None:
+    """The mean curve with its pointwise interval."""
+    if not len(scores):
+        return None
+    bands = [statistics.mean_interval(column) for column in scores.T]
+    return {
+        "mean": [float(value) for value in scores.mean(axis=0)],
+        "low": [band.low for band in bands],
+        "high": [band.high for band in bands],
+    }
+
+
+def _per_seed(measured: Measured, name: str) -> list[dict[str, Any]]:
+    """One entry per finished seed: its run, its levels, its times, its whole curve."""
+    arm, levels = measured.data.arms[name], measured.levels(name)
+    steps, rows = measured.data.steps, np.flatnonzero(measured.finite(arm))
+    times = {t: metrics.time_to_threshold(measured.scores[name], steps, t) for t in measured.thresholds}
+    return [
+        {
+            "seed": arm.seeds[row],
+            "run": arm.run_keys[row],
+            "initial": levels.initial[i],
+            "final": levels.final[i],
+            "total_reward": levels.area[i],
+            "time_to_threshold": [
+                {"threshold": t, "steps": found.steps[i], "reached": bool(found.reached[i])}
+                for t, found in times.items()
+            ],
+            "scores": measured.scores[name][i],
+        }
+        for i, row in enumerate(rows)
+    ]
+
+
+def _source(data: StudyData) -> dict[str, Any]:
+    """What the source cost and how well it was learnt."""
+    return {
+        "steps": data.source_steps,
+        "shared": data.shared_source,
+        "scores": None if data.source_scores is None else data.source_scores,
+        "counted": "steps taken in the source task; the teacher's forward passes on the target take no step",
+    }
+
+
+def _how(measured: Measured) -> dict[str, Any]:
+    """How all was measured."""
+    data, test = measured.data, measured.test
+    n = metrics.tail(len(data.steps))
+    return {
+        "steps": data.steps,
+        "budget": measured.budget,
+        "evaluation": data.evaluation,
+        "scores": {
+            "random": data.random,
+            "reference": data.reference,
+            "source": data.provenance.get("score_source", "the catalogue of games"),
+        },
+        "thresholds": {"values": measured.thresholds, "source": measured.threshold_source},
+        "before": measured.before,
+        "final": f"mean of the last {n} of {len(data.steps)} evaluations",
+        "plateau": f"the last {n} evaluations differ from the {n} before by at most {100 * metrics.FLAT:.0f} % of "
+        f"{measured.scale.width_in_words}",
+        "intervals": "nominal 95 %, the seed is the unit; a difference of arms is taken as of independent samples",
+        "test": {
+            "method": test.method if test else None,
+            "permutations": test.permutations if test else None,
+            "level": round(1 - statistics.LEVEL, 6),
+            "smallest_p": _smallest(measured),
+        },
+        "version": version("headstart"),
+    }
+
+
+def _plain(found: Any) -> Any:
+    """Lists, dictionaries, numbers, strings and null; a number that is not finite is null."""
+    if isinstance(found, Mapping):
+        return {str(key): _plain(value) for key, value in found.items()}
+    if isinstance(found, np.ndarray):
+        return _plain(found.tolist())
+    if isinstance(found, list | tuple | set):
+        return [_plain(value) for value in found]
+    if isinstance(found, np.generic):
+        return _plain(found.item())
+    if isinstance(found, float):
+        return found if math.isfinite(found) else None
+    if found is None or isinstance(found, bool | int | str):
+        return found
+    return str(found)

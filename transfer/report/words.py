@@ -1,0 +1,138 @@
+"""What may be concluded, in sentences, and how numbers are written."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+NAMES = {
+    "jumpstart": "jumpstart",
+    "asymptotic": "asymptotic performance",
+    "total_reward": "total reward",
+    "transfer_ratio": "transfer ratio",
+    "time_to_threshold": "time to threshold",
+}
+"""The metrics as they are read."""
+
+
+def number(x: float | None, *, signed: bool = False) -> str:
+    """Three significant digits, all digits before the point, a true minus sign; an en dash for none."""
+    if x is None:
+        return "–"
+    digits = 2 if x == 0 else max(0, min(4, 2 - math.floor(math.log10(abs(x)))))
+    text = f"{x:{'+' if signed else ''},.{digits}f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return text.replace("-", "−")
+
+
+def exact(x: float) -> str:
+    """A number that somebody chose, such as a threshold: up to six digits, none invented."""
+    return f"{x:,.6g}".replace("-", "−")
+
+
+def interval(entry: dict[str, Any]) -> str:
+    """``[12.1, 15.9]``, an open end as an en dash, nothing where there is no interval."""
+    if entry.get("low") is None and entry.get("high") is None:
+        return ""
+    return f"[{number(entry['low'])}, {number(entry['high'])}]"
+
+
+def estimate(entry: dict[str, Any] | None, *, signed: bool = True) -> str:
+    """A value with its interval."""
+    if not entry or entry["value"] is None:
+        return "–"
+    return f"{number(entry['value'], signed=signed)} {interval(entry)}".strip()
+
+
+def p_value(p: float | None) -> str:
+    """``p = 0.008``; never nought."""
+    if p is None:
+        return ""
+    return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{p:.2g}"
+
+
+def primary_entry(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """The entry that shows an arm's difference from scratch in the primary metric."""
+    found: dict[str, Any] = document["arms"][name][document["primary"]]
+    if document["primary"] == "time_to_threshold":
+        found = found.get("saved", found)
+    return found
+
+
+def conclusion(document: dict[str, Any], name: str) -> str:
+    """One sentence or two on what may be concluded about an arm."""
+    arm, verdict = document["arms"][name], document["arms"][name]["verdict"]
+    if verdict is None:
+        return "What the other arms are compared with."
+    if verdict["verdict"] is None:
+        return f"Nothing can be concluded: {verdict['note']}."
+    metric = NAMES[document["primary"]]
+    if document["primary"] == "jumpstart" and arm["first_step"]:
+        metric = f"first evaluation, after {arm['first_step']:,} target steps"
+    entry = primary_entry(document, name)
+    unit = " target steps saved" if document["primary"] == "time_to_threshold" else ""
+    found = f"{estimate(entry)}{unit}" if entry["value"] is not None else f"undefined ({entry['note']})"
+    if verdict["p"] is None:
+        return f"The {metric} differs from scratch's by {found}, untested: {verdict['note']}."
+    p = p_value(verdict["p"])
+    if verdict["verdict"] == "no evidence":
+        rest = "Effects inside the interval remain possible." if entry["low"] is not None else ""
+        if "note" in verdict:
+            rest = f"{verdict['note'][0].upper()}{verdict['note'][1:]}."
+        return f"No evidence that {name} differs from scratch in {metric}: {found}, {p}. {rest}".strip()
+    better = "better" if verdict["verdict"] == "helps" else "worse"
+    return f"{name} is {better} than scratch in {metric}: {found}, {p} over all arms."
+
+
+def notes(document: dict[str, Any]) -> list[str]:
+    """What a reader must know before believing a number, a line each."""
+    return [*_of_seeds(document), *_of_design(document), *_of_metrics(document)]
+
+
+def _of_seeds(document: dict[str, Any]) -> Iterator[str]:
+    for name, arm in document["arms"].items():
+        if arm["state"] == "failed":
+            yield f"{name}: no seed finished; the arm is not measured."
+        elif arm["failed"]:
+            lost = len(arm["failed"])
+            yield (
+                f"{name}: {lost} of {lost + arm['n_seeds']} seeds missing ({'; '.join(arm['failed'])}). If what "
+                "stopped them depends on the arm, the comparison is biased."
+            )
+        if arm["n_seeds"] == 1:
+            yield f"{name}: one seed, so there is no interval and no test."
+
+
+def _of_design(document: dict[str, Any]) -> Iterator[str]:
+    test = document["measured"]["test"]
+    if test["smallest_p"] > test["level"]:
+        yield (
+            "This design cannot reject: with these seeds and arms the smallest possible p is "
+            f"{test['smallest_p']:.2g}. “No evidence” is then all that it can say."
+        )
+    if document["source"]["shared"]:
+        yield "One source checkpoint serves all seeds: the results hold for this checkpoint only."
+    episodes = document["measured"]["evaluation"].get("episodes")
+    if isinstance(episodes, int) and episodes < 20:
+        yield f"Each evaluation has {episodes} episodes; fewer than 20 make single evaluations uncertain."
+
+
+def _of_metrics(document: dict[str, Any]) -> Iterator[str]:
+    for name, arm in document["arms"].items():
+        if arm["first_step"]:
+            yield f"{name}: its first evaluation came after {arm['first_step']:,} target steps; it is no jumpstart."
+        flat = [metric for metric in NAMES if "width nought" in str(arm[metric].get("note", ""))]
+        if flat:
+            listed = ", ".join(NAMES[metric] for metric in flat)
+            yield f"{name}: all seeds scored the same ({listed}); an interval of width nought is no certainty."
+    moving = [name for name, arm in document["arms"].items() if arm["plateau"] and arm["plateau"]["reached"] is False]
+    if moving:
+        yield (
+            f"Not levelled off at the end of the budget: {', '.join(moving)}. "
+            "Their final performance is not asymptotic."
+        )
+
+
+def steps_text(steps: float) -> str:
+    """``50,000``."""
+    return f"{steps:,.0f}"
