@@ -1,0 +1,162 @@
+"""One game, opened to be watched: every state has its picture, also the one in which an episode ends.
+
+A VecEnv begins the next episode within the step that ends one, and the last picture is lost; so the single
+environment inside it is stepped instead.
+"""
+
+import warnings
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from envs.errors import ConfigError, HeadstartError
+from envs.guard import blamed
+from envs.interface import Interface
+from envs.multiagent import ParallelVecEnv
+from envs.task import Task
+from envs.vector import interface, make_vec
+
+USUAL_FPS = 15
+"""Of games that do not say."""
+
+Observation = np.ndarray | dict[str, np.ndarray]
+
+
+class Stage(Protocol):
+    """A game with its `agents` agents. Observations and actions have one row per agent."""
+
+    interface: Interface
+    agents: int
+    fps: int
+    """Frames a second at which the game wants to be seen."""
+
+    def reset(self, seed: int) -> Observation:
+        """Begin an episode."""
+
+    def step(self, actions: np.ndarray) -> tuple[Observation, float, bool, bool]:
+        """Observations, reward (the mean over agents), terminated, truncated."""
+
+    def picture(self) -> np.ndarray | None:
+        """The game's own, (H, W, 3) uint8, if it has one."""
+
+    def close(self) -> None:
+        """Close the game."""
+
+
+def open_stage(task: Task, seed: int = 0) -> Stage:
+    """Open a task for watching. Raises what `make_vec` raises."""
+    venv = _opened(task, seed)
+    inner = venv.unwrapped
+    if isinstance(inner, ParallelVecEnv):
+        return ManyAgents(inner, interface(venv), task)
+    if isinstance(inner, DummyVecEnv):
+        return OneAgent(inner, interface(venv), task)
+    raise ConfigError(f"{task} cannot be watched: it can only be played in batches ({type(inner).__name__})")
+
+
+def _opened(task: Task, seed: int) -> VecEnv:
+    """With pictures if the game has some; many games refuse the argument that asks for them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*render_mode.*", UserWarning)  # Gymnasium's, to authors of games
+        try:
+            return make_vec(task, n_envs=1, seed=seed, render=True, backend="dummy")
+        except HeadstartError as error:
+            try:
+                return make_vec(task, n_envs=1, seed=seed, backend="dummy")
+            except HeadstartError:
+                raise error from None
+
+
+class OneAgent:
+    """A Gymnasium environment."""
+
+    agents = 1
+
+    def __init__(self, venv: DummyVecEnv, interface: Interface, task: Task) -> None:
+        self.interface, self._env, self._task = interface, venv.envs[0], task
+        self._space = venv.observation_space
+        self.fps = _fps(self._env)
+
+    def reset(self, seed: int) -> Observation:
+        """Begin an episode: the one that SB3 would play after `venv.seed(seed)`."""
+        return batch([self._env.reset(seed=seed)[0]], self._space)
+
+    def step(self, actions: np.ndarray) -> tuple[Observation, float, bool, bool]:
+        """One step."""
+        observation, reward, terminated, truncated, _ = self._env.step(actions[0])
+        return batch([observation], self._space), float(reward), bool(terminated), bool(truncated)
+
+    def picture(self) -> np.ndarray | None:
+        """The game's own."""
+        return _rendered(self._env, self._task)
+
+    def close(self) -> None:
+        """Close the game."""
+        self._env.close()
+
+
+class ManyAgents:
+    """A PettingZoo parallel environment, its agents playing one policy."""
+
+    def __init__(self, venv: ParallelVecEnv, interface: Interface, task: Task) -> None:
+        self.interface, self._game, self._task = interface, venv.copies[0], task
+        self._names = venv.agents
+        self.agents = len(self._names)
+        self._space = venv.observation_space
+        self.fps = _fps(self._game)
+
+    def reset(self, seed: int) -> Observation:
+        """Begin an episode."""
+        with blamed(self._task.game, lambda: f"at the reset of an episode (seed {seed})"):
+            observations, _ = self._game.reset(seed=seed)
+        return batch((observations[name] for name in self._names), self._space)
+
+    def step(self, actions: np.ndarray) -> tuple[Observation, float, bool, bool]:
+        """One step of all agents. Truncated only if no agent terminated."""
+        discrete = isinstance(self.interface.action_space, spaces.Discrete)
+        moves = {name: int(action) if discrete else action for name, action in zip(self._names, actions, strict=True)}
+        with blamed(self._task.game, lambda: f"at a step (actions {moves})"):
+            observations, rewards, terminations, truncations, _ = self._game.step(moves)
+        terminated, truncated = any(terminations.values()), any(truncations.values())
+        seen = batch((observations[name] for name in self._names), self._space)
+        reward = float(np.mean([rewards[name] for name in self._names]))
+        return seen, reward, terminated, truncated and not terminated
+
+    def picture(self) -> np.ndarray | None:
+        """The game's own, of all agents."""
+        return _rendered(self._game, self._task)
+
+    def close(self) -> None:
+        """Close the game."""
+        self._game.close()
+
+
+def batch(observations: Iterable[Any], space: spaces.Space[Any]) -> Observation:
+    """Single observations as the policy takes them, (n_agents, ...), copied."""
+    rows = list(observations)
+    if isinstance(space, spaces.Dict):
+        return {
+            key: np.stack([np.asarray(row[key], dtype=part.dtype) for row in rows])
+            for key, part in space.spaces.items()
+        }
+    return np.stack([np.asarray(row, dtype=space.dtype) for row in rows])
+
+
+def _fps(game: Any) -> int:
+    return int(_metadata(game, "render_fps", None) or USUAL_FPS)
+
+
+def _metadata(game: Any, key: str, otherwise: Any) -> Any:
+    """What the game says of itself, below all wrappers."""
+    return (game.unwrapped.metadata or {}).get(key, otherwise)
+
+
+def _rendered(game: Any, task: Task) -> np.ndarray | None:
+    if getattr(game, "render_mode", None) != "rgb_array" or "rgb_array" not in _metadata(game, "render_modes", ()):
+        return None
+    with blamed(task.game, lambda: "when it was asked for a picture"):
+        picture = game.render()
+    return None if picture is None else np.array(picture)

@@ -1,0 +1,178 @@
+"""Pictures to a file: MP4 (H.264) or GIF, written beside and renamed. Needs no display."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from agents.config import Mode
+from agents.policy import Policy
+from agents.watch import theme
+from agents.watch.show import Show, pictures, side_by_side
+from envs.errors import ConfigError
+from envs.task import Task
+
+SUFFIXES = (".mp4", ".gif")
+PALETTE_SAMPLE = 24
+"""Of the first pictures of a GIF, from which its colours are chosen."""
+GIF_COLOURS = 128
+EXACT = (
+    theme.CARD,
+    theme.PAGE,
+    theme.WELL,
+    theme.INK,
+    theme.TRUNCATED,
+    theme.NEGATIVE,
+    theme.CHOSEN,
+    theme.BAR,
+)
+"""Colours that every GIF has, as they are."""
+
+Pictures = Iterable[tuple[Image.Image, int]]
+"""Pictures of one even size, and for how many frames each is shown."""
+
+
+def record_side_by_side(
+    policies: Sequence[tuple[str, Policy]],
+    path: str | Path,
+    *,
+    task: Task,
+    seed: int = 0,
+    episodes: int = 1,
+    max_steps: int | None = 1000,
+    mode: Mode = "sampled",
+    fps: int | None = None,
+) -> Path:
+    """Record several policies, each with its title, on the same episodes of one task.
+
+    Args:
+        policies: titles and policies, from left to right.
+        path: FILE.mp4 or FILE.gif.
+        max_steps: each episode is left after so many steps.
+        fps: frames a second; by default the game's own.
+
+    Raises:
+        ConfigError: another suffix, or no ffmpeg.
+        MappingError: a policy does not fit the task.
+    """
+    check_suffix(path)
+    with side_by_side(policies, task=task, seed=seed, mode=mode, episodes=episodes, max_steps=max_steps) as show:
+        return record(show, path, fps=fps)
+
+
+def record(show: Show, path: str | Path, *, fps: int | None = None) -> Path:
+    """Play a show into a file; it rests for a second where an episode ends. Raises ConfigError."""
+    file = check_suffix(path)
+    rate = fps or show.fps
+    write = write_mp4 if file.suffix.lower() == ".mp4" else write_gif
+    with _beside(file) as partial, headless():
+        write(partial, pictures(show, pause=rate), rate)
+    return file
+
+
+def check_suffix(path: str | Path) -> Path:
+    """The path. Raises ConfigError unless it ends in .mp4 or .gif."""
+    file = Path(path)
+    if file.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"--record: found {str(path)!r}, expected a file that ends in {' or '.join(SUFFIXES)}")
+    return file
+
+
+def write_mp4(file: Path, frames: Pictures, fps: int) -> None:
+    """H.264 in yuv420p, which every browser and player shows."""
+    import imageio_ffmpeg
+
+    stream = iter(frames)
+    first = next(stream)
+    try:
+        writer = imageio_ffmpeg.write_frames(
+            str(file),
+            first[0].size,
+            fps=fps,
+            codec="libx264",
+            quality=None,
+            macro_block_size=2,
+            ffmpeg_log_level="error",
+            output_params=["-crf", "20", "-movflags", "+faststart"],
+        )
+        writer.send(None)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"no ffmpeg to write MP4 with ({error}): reinstall imageio-ffmpeg, or record a .gif"
+        ) from error
+    try:
+        for picture, times in chain([first], stream):
+            for _ in range(times):
+                writer.send(picture.tobytes())
+    finally:
+        writer.close()
+
+
+def write_gif(file: Path, frames: Pictures, fps: int) -> None:
+    """One palette for all pictures, so that Pillow stores only what changes. GIF counts in hundredths of a second."""
+    stream = iter(frames)
+    sample = list(islice(stream, PALETTE_SAMPLE))
+    palette = _palette([picture for picture, _ in sample])
+    duration = max(2, round(100 / fps)) * 10
+    durations: list[int] = []
+
+    def flat() -> Iterator[Image.Image]:
+        for picture, times in chain(sample, stream):
+            durations.append(times * duration)
+            yield picture.quantize(palette=palette, dither=Image.Dither.NONE)
+
+    quantised = list(flat())
+    quantised[0].save(
+        file,
+        save_all=True,
+        append_images=quantised[1:],
+        duration=durations,
+        loop=0,
+        optimize=True,
+        disposal=1,
+    )
+
+
+def _palette(sample: Sequence[Image.Image]) -> Image.Image:
+    """A palette image of the colours that occur: those of the pictures, and those of marks that come later."""
+    width, height = sample[0].size
+    shrunk = [picture.resize((width // 2, height // 2), Image.Resampling.NEAREST) for picture in sample[::4]]
+    sheet = Image.new("RGB", (width // 2, height // 2 * len(shrunk) + 40), theme.CARD)
+    for place, picture in enumerate(shrunk):
+        sheet.paste(picture, (0, place * (height // 2)))
+    for place, colour in enumerate(EXACT):
+        sheet.paste(colour, (place * 30, sheet.height - 40, place * 30 + 30, sheet.height))
+    palette = sheet.quantize(GIF_COLOURS, method=Image.Quantize.MEDIANCUT)
+    entries = np.array(palette.getpalette(), dtype=int).reshape(-1, 3)
+    for colour in EXACT:  # the nearest entry, which is an average, becomes the colour itself
+        entries[np.abs(entries - colour).sum(axis=1).argmin()] = colour
+    palette.putpalette(entries.ravel().tolist())
+    return palette
+
+
+@contextmanager
+def headless() -> Iterator[None]:
+    """Let games that draw with SDL do so without looking for a screen or loudspeakers."""
+    unset = [name for name in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER") if name not in os.environ]
+    os.environ.update(dict.fromkeys(unset, "dummy"))
+    try:
+        yield
+    finally:
+        for name in unset:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def _beside(file: Path) -> Iterator[Path]:
+    """A path beside the file that takes its place if all goes well, and is removed otherwise."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.stem}.{os.getpid()}{file.suffix}")
+    try:
+        yield partial
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
