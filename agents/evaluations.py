@@ -1,6 +1,7 @@
 """evaluations.csv: a run's evaluations, a row an episode; written as training goes on, read into arrays."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,30 +37,60 @@ class Evaluations:
         return np.asarray(self.returns.mean(axis=1))
 
 
-def read_evaluations(path: Path, *, whole: bool) -> Evaluations:
-    """Read an evaluations.csv. With `whole`, damage is an error; else reading ends before it."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            lines = list(csv.reader(file))
-    except FileNotFoundError as error:
-        if not whole:
-            return _evaluations(path, [], whole)
-        raise CheckpointError(f"{path} is missing, but the run is done: train it again") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}; expected a run's evaluations") from error
-    if not lines and not whole:
-        return _evaluations(path, [], whole)
-    if not lines or tuple(lines[0]) != EVALUATION_COLUMNS:
-        raise CheckpointError(f"{path} holds no evaluations: expected the columns {','.join(EVALUATION_COLUMNS)}")
-    rows: list[tuple[float, ...]] = []
-    for number, line in enumerate(lines[1:], start=2):
+def read_evaluations(path: Path, episodes: int, grid: Sequence[int] | None = None) -> Evaluations:
+    """Read an evaluations.csv.
+
+    Args:
+        path: the file.
+        episodes: how many each evaluation has.
+        grid: the steps of all evaluations of a finished run, which must be there. None: reading ends before damage,
+            such as an evaluation that was cut off.
+
+    Raises:
+        CheckpointError: something else is found.
+    """
+    rows = []
+    lines = _lines(path, grid is not None)
+    for number, line in enumerate(lines, start=2):
         row = _row(line)
-        if row is None and whole:
+        if row is None and grid is not None:
             raise CheckpointError(f"{path}, line {number}: expected {len(EVALUATION_COLUMNS)} numbers, found {line}")
         if row is None:
             break
         rows.append(row)
-    return _evaluations(path, rows, whole)
+    kept = len(rows) - len(rows) % episodes
+    table = np.array(rows[:kept], dtype=np.float64).reshape(-1, episodes, len(EVALUATION_COLUMNS))
+    if (table[:, :, 0] != table[:, :1, 0]).any():
+        raise CheckpointError(f"{path}: expected evaluations of {episodes} episodes each")
+    if grid is not None and (kept != len(rows) or table[:, 0, 0].tolist() != list(grid)):
+        raise CheckpointError(
+            f"{path} holds {len(rows)} episodes at {len(table)} steps, expected {episodes} at each of {len(grid)} steps"
+        )
+    return Evaluations(
+        steps=table[:, 0, 0].astype(np.int64),
+        returns=table[:, :, 3],
+        lengths=table[:, :, 4].astype(np.int64),
+        seeds=table[:, :, 2].astype(np.int64),
+        terminated=table[:, :, 5] == 1,
+        truncated=table[:, :, 6] == 1,
+    )
+
+
+def _lines(path: Path, whole: bool) -> list[list[str]]:
+    """The cells of every line after the header. Where not all of the file is needed it may be missing or begun only."""
+    header = ",".join(EVALUATION_COLUMNS)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if not whole:
+            return []
+        raise CheckpointError(f"{path} is missing, but the run is done: train it again") from error
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path} is no text; expected a run's evaluations") from error
+    first, *lines = text.split("\n")
+    if first != header and (whole or lines or not header.startswith(first)):
+        raise CheckpointError(f"{path} holds no evaluations: expected the columns {header}")
+    return list(csv.reader(lines[:-1] if lines and not lines[-1] else lines))
 
 
 def _row(line: list[str]) -> tuple[float, ...] | None:
@@ -70,25 +101,6 @@ def _row(line: list[str]) -> tuple[float, ...] | None:
         return tuple(float(cell) for cell in line)
     except ValueError:
         return None
-
-
-def _evaluations(path: Path, rows: list[tuple[float, ...]], whole: bool) -> Evaluations:
-    """Rows to arrays: consecutive rows of one step are one evaluation."""
-    episodes = sum(row[0] == rows[0][0] for row in rows) or 1
-    kept = len(rows) - len(rows) % episodes
-    if whole and (kept != len(rows) or not rows):
-        raise CheckpointError(f"{path} holds {len(rows)} episodes: expected whole evaluations, at least one")
-    table = np.array(rows[:kept], dtype=np.float64).reshape(-1, episodes, len(EVALUATION_COLUMNS))
-    if (table[:, :, 0] != table[:, :1, 0]).any():
-        raise CheckpointError(f"{path}: its evaluations have different numbers of episodes")
-    return Evaluations(
-        steps=table[:, 0, 0].astype(np.int64),
-        returns=table[:, :, 3],
-        lengths=table[:, :, 4].astype(np.int64),
-        seeds=table[:, :, 2].astype(np.int64),
-        terminated=table[:, :, 5] == 1,
-        truncated=table[:, :, 6] == 1,
-    )
 
 
 def write_header(path: Path) -> None:

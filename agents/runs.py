@@ -110,7 +110,9 @@ class Run:
 
         Raises CheckpointError if a finished run's are damaged.
         """
-        return read_evaluations(self.path / "evaluations.csv", whole=self.state == "done")
+        config = self.config
+        grid = config.evaluation.grid(config.steps) if self.done else None
+        return read_evaluations(self.path / "evaluations.csv", config.evaluation.episodes, grid)
 
     def snapshots(self) -> dict[int, Path]:
         """Step → policy folder of the policies kept on the way, the last one excepted."""

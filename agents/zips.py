@@ -9,6 +9,7 @@ import io
 import json
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -142,7 +143,9 @@ def _contents(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise CheckpointError(f"{path} is not a Stable-Baselines3 zip: {_one_line(error)}") from error
     try:
         data = json.loads(document)
-        weights = torch.load(io.BytesIO(packed), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a pickle of another protocol may not be read: an error says so
+            weights = torch.load(io.BytesIO(packed), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: policy.pth holds more than weights, and opening it could run code; refused"
