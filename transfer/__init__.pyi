@@ -1,3 +1,3 @@
 from .mapping import Mapping as Mapping
-from .method import Method as Method
+from .method import Method as Method, MethodSettings as MethodSettings
 from .study.execute import run_study as run_study

@@ -167,10 +167,7 @@ def train_run(
     hooks = None
     if config.transfer is not None and Run(root / config.key()).state != "done":
         hooks = hooks_for(config, root)
-    run = train(config, root, hooks=hooks, on_progress=on_progress, on_evaluation=on_evaluation, wait=wait)
-    for note in hooks.notes if hooks is not None else ():
-        log.info("%s", note)
-    return run
+    return train(config, root, hooks=hooks, on_progress=on_progress, on_evaluation=on_evaluation, wait=wait)
 
 
 def interface_of(task: Task) -> Interface:

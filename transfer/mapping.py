@@ -253,7 +253,8 @@ def _by_names(
     if not known:
         raise MappingError(
             f"no {kind} of the target is called as one of the source: the source has {', '.join(source)}; the target "
-            f"has {', '.join(target)}; pair them, as in mapping.{kind}s = {{ {target[0]} = {source[0]!r} }}"
+            f"has {', '.join(target)}; pair them, as in --{kind} {target[0]}={source[0]}, or in a study file under "
+            f"mapping.{kind}s"
         )
     return tuple(known.get(name) for name in target)
 

@@ -1,0 +1,128 @@
+"""`headstart transfer RUN GAME`: carry a trained policy into another game and train on, one run a seed."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from transfer.cli.console import ChangeOption, JsonOption, RunsOption, SetOption
+from transfer.cli.mapping import ActionOption, FeatureOption
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agents.runs import Run
+
+OptionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", help='Tell a method something: kickstart.until=0.2, finetune.freeze=["torso"]. Repeatable.'
+    ),
+]
+
+
+def transfer(
+    run: Annotated[str, typer.Argument(help="The source: a run folder, a key or its beginning.")],
+    game: Annotated[str, typer.Argument(help="The target: see `headstart games`.")],
+    by: Annotated[str, typer.Option("--by", help="The methods, joined by +, such as finetune+kickstart.")] = "finetune",
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Budget of each run, in transitions.")] = 100_000,
+    algo: Annotated[str | None, typer.Option("--algo", help="The algorithm; else the source's.")] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="How many seeds from 0, or a list: 0,3,7.")] = "1",
+    option: OptionOption = None,
+    feature: FeatureOption = None,
+    action: ActionOption = None,
+    step: Annotated[int | None, typer.Option("--step", min=0, help="The source's policy kept at this step.")] = None,
+    settings: SetOption = None,
+    change: ChangeOption = None,
+    every: Annotated[int | None, typer.Option("--every", min=1, help="Steps between evaluations.")] = None,
+    episodes: Annotated[int, typer.Option("--episodes", min=1, help="Episodes of an evaluation.")] = 20,
+    device: Annotated[str, typer.Option("--device", help="Torch device.")] = "cpu",
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")] = 1,
+    runs: RunsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Carry a trained policy into another game and train on. A run that is finished already is not trained again."""
+    from agents.algorithms import resolve
+    from agents.config import Evaluation, RunConfig
+    from agents.runs import runs_root
+    from envs.task import Task
+    from transfer.carry import Carry, carrying, check
+    from transfer.cli.console import emit_json, parse_settings, say
+    from transfer.cli.mapping import parse_pairs
+    from transfer.cli.running import parse_seeds, summary, train_with_progress
+
+    root = runs_root(runs)
+    source = finished_run(run, root)
+    task = Task.customised(game, parse_settings(change))
+    algorithm = algo or source.config.algorithm
+    carry = Carry(
+        source=source.key,
+        source_step=step,
+        by=parse_methods(by, parse_settings(option)),
+        mapping={"features": parse_pairs(feature), "actions": parse_pairs(action)},
+    )
+    configs = [
+        carrying(
+            RunConfig(
+                task=task,
+                algorithm=algorithm,
+                hyperparameters=resolve(task, algorithm, parse_settings(settings)),
+                steps=steps,
+                seed=seed,
+                evaluation=Evaluation(every=every, episodes=episodes),
+                threads=threads,
+                device=device,
+            ).with_sources(),
+            carry,
+        )
+        for seed in parse_seeds(seeds)
+    ]
+    report = check(configs[0], source.config).report()
+    if not json:
+        say(f"from {source.config.task} (run {source.key}) to {task} by {by}")
+        for line in report.lines():
+            say(f"  {line}")
+    finished: list[dict[str, Any]] = []
+    for config in configs:
+        finished.append(summary(train_with_progress(config, root, silent=json)))
+        if not json:
+            first, last = finished[-1]["first"], finished[-1]["last"]
+            say(f"seed {config.seed}: {first:.2f} before the first step → {last:.2f}   {finished[-1]['path']}")
+    if json:
+        emit_json({"source": source.key, "methods": list(carry.by), "mapping": report.to_json(), "runs": finished})
+
+
+def finished_run(ref: str, root: "Path") -> "Run":
+    """The source's run. Raises UnknownName, or CheckpointError unless it is finished and where runs live."""
+    from pathlib import Path
+
+    from agents.runs import find_run
+    from envs.errors import CheckpointError
+
+    if Path(ref).is_file() or (Path(ref) / "policy.json").is_file():
+        raise CheckpointError(f"{ref} is a policy without its run; expected a run folder, a key or its beginning")
+    run = find_run(ref, root)
+    if run.state != "done":
+        raise CheckpointError(f"run {run.key} is {run.state}; expected a finished one: train it to its end first")
+    if run.path.resolve().parent != root.resolve():
+        raise CheckpointError(f"run {run.path} is not in {root}, where runs live: give --runs {run.path.parent}")
+    return run
+
+
+def parse_methods(by: str, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """``"finetune+shape"`` and ``{"shape.scale": 2}`` as entries. Raises ConfigError or UnknownName."""
+    from envs.errors import ConfigError
+    from envs.registry import did_you_mean
+
+    entries: dict[str, dict[str, Any]] = {}
+    for name in (part.strip() for part in by.split("+")):
+        if not name or name in entries:
+            raise ConfigError(f"--by: found {by!r}, expected different methods joined by +, such as finetune+shape")
+        entries[name] = {"method": name}
+    for key, value in options.items():
+        name, separator, setting = key.partition(".")
+        if not separator:
+            raise ConfigError(f"--option: found {key!r}, expected METHOD.NAME=VALUE, such as kickstart.until=0.2")
+        if name not in entries:
+            raise did_you_mean("method of --by", name, entries)
+        entries[name][setting] = value
+    return list(entries.values())
