@@ -21,7 +21,7 @@ from envs.registry import did_you_mean, load_attribute, missing_module
 GROUP = "headstart.games"
 """Entry points of this group are games: name = id, value = environment class or factory."""
 
-_SAID = {"family", "summary", "score_source", "features", "actions", "random", "reference", "threshold"}
+SAID = {"family", "summary", "score_source", "features", "actions", "random", "reference", "threshold", "multiagent"}
 """What an environment may say of itself."""
 
 
@@ -93,7 +93,7 @@ def find_game(name: str) -> Game:
 def named(game: Game, metadata: Mapping[str, Any]) -> Game:
     """The game with what its environment says of itself in `metadata["headstart"]`, which wins over the catalogue."""
     said: Mapping[str, Any] = metadata.get("headstart", {})
-    known: dict[str, Any] = {key: said[key] for key in _SAID & said.keys() if said[key] is not None}
+    known: dict[str, Any] = {key: said[key] for key in SAID & said.keys() if said[key] is not None}
     return replace(game, **_tuples(known))
 
 
@@ -134,6 +134,11 @@ def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if key in ("features", "actions") else value for key, value in table.items()}
 
 
+def _of_several(made: Any) -> bool:
+    """Whether a class is PettingZoo's; a factory says so itself, by its attribute `metadata`."""
+    return any(base.__module__.startswith("pettingzoo") for base in getattr(made, "__mro__", ()))
+
+
 def _of_a_kind(name: str) -> Game | None:
     """An unlisted id of a listed kind, such as a MiniGrid that the catalogue leaves out."""
     kinds = _catalogue()[1]
@@ -149,7 +154,8 @@ def _plugin(name: str) -> Game | None:
     for point in _plugins():
         if point.name == name:
             made = load_attribute(point.value, kind="game")
-            return named(Game(id=name, family="plug-in", entry=point.value), getattr(made, "metadata", None) or {})
+            game = Game(id=name, family="plug-in", entry=point.value, multiagent=_of_several(made))
+            return named(game, getattr(made, "metadata", None) or {})
     return None
 
 

@@ -20,8 +20,8 @@ def names_of_simple_spread(n: int) -> tuple[str, ...]:
     """What an agent of simple_spread with n agents and n landmarks sees, 6n names in the order of its entries."""
     others = range(1, n)
     return (
-        *("self velocity x", "self velocity y", "self position x", "self position y"),
-        *(f"landmark {k} offset {axis}" for k in range(n) for axis in "xy"),
-        *(f"other {k} offset {axis}" for k in others for axis in "xy"),
-        *(f"other {k} communication {channel}" for k in others for channel in range(2)),
+        *("self_velocity_x", "self_velocity_y", "self_position_x", "self_position_y"),
+        *(f"landmark_{k}_offset_{axis}" for k in range(n) for axis in "xy"),
+        *(f"other_{k}_offset_{axis}" for k in others for axis in "xy"),
+        *(f"other_{k}_communication_{channel}" for k in others for channel in range(2)),
     )

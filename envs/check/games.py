@@ -16,10 +16,17 @@ from envs.check.batches import check_vectors
 from envs.check.names import Names, check_names
 from envs.check.parts import STEPS, Make
 from envs.check.play import play
+from envs.check.players import Player, Players
 from envs.check.report import Fault, Report, raised
 from envs.errors import HeadstartError, MissingExtra, UnknownName
 from envs.registration import register_games
 from envs.registry import load_attribute
+
+UNSAID = Fault(
+    "the game has several agents, and its factory does not say so",
+    'a factory of a PettingZoo game with an attribute metadata = {"headstart": {"multiagent": True}}',
+    "set that attribute on the factory, or name the game's class as the entry point",
+)
 
 
 def check_game(name: str, *, steps: int = STEPS) -> Report:
@@ -37,7 +44,9 @@ def check_game(name: str, *, steps: int = STEPS) -> Report:
         except Exception as error:
             report.faults.append(raised(error, "while its module was imported"))
             return report
-        _examine(report, make, {"features": game.features, "actions": game.actions}, steps)
+        player = _examine(report, make, {"features": game.features, "actions": game.actions}, steps)
+        if isinstance(player, Players) and not game.multiagent:
+            report.faults.append(UNSAID)
         if report.fine:
             check_vectors(report, name)
     return report
@@ -57,11 +66,11 @@ def check_made(make: Make, name: str, *, steps: int = STEPS) -> Report:
     return report
 
 
-def _examine(report: Report, make: Make, names: Mapping[str, Names], steps: int) -> None:
+def _examine(report: Report, make: Make, names: Mapping[str, Names], steps: int) -> Player | None:
     """All checks of one game. `names` are those of the catalogue, by "features" and "actions"."""
     player = parts.made(report, make)
     if player is None or not parts.check_spaces(report, player):
-        return
+        return player
     features = check_names(report, player, names)
     parts.check_reset(report, player)
     first = play(player, seed=1, steps=steps)
@@ -75,6 +84,7 @@ def _examine(report: Report, make: Make, names: Mapping[str, Names], steps: int)
     parts.check_close(report, player)
     if first.fault is None:
         report.steps_per_second = parts.speed(make)
+    return player
 
 
 def _maker(game: Game) -> Make:

@@ -3,13 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from envs.catalogue import SAID
 from envs.check.players import Player
 from envs.check.report import Broken, Fault, Report
 from envs.check.spaces import count_of_actions, count_of_features
 from envs.registry import did_you_mean
-
-KEYS = ("features", "actions", "family", "summary", "score_source", "random", "reference", "threshold")
-"""What `metadata["headstart"]` may say."""
 
 Names = tuple[str, ...] | None
 
@@ -27,12 +25,12 @@ def check_names(report: Report, player: Player, catalogue: Mapping[str, Names]) 
         said = _said(player)
         found += [
             Fault(
-                f'metadata["headstart"]: {did_you_mean("key", str(key), KEYS)}',
+                f'metadata["headstart"]: {did_you_mean("key", str(key), SAID)}',
                 "known keys only",
                 "correct or remove it",
             )
             for key in said
-            if key not in KEYS
+            if key not in SAID
         ]
         observation, action = player.spaces(player.agents[0])
         for key, count in (("features", count_of_features(observation)), ("actions", count_of_actions(action))):

@@ -239,11 +239,11 @@ def test_names_of_simple_spread_stand_at_the_right_entries() -> None:
     observations, *_ = game.step({"agent_0": 2, "agent_1": 4})
     seen = dict(zip(names_of_simple_spread(2), observations["agent_0"], strict=True))
     me, other = world.agents
-    assert seen["self velocity x"] == np.float32(me.state.p_vel[0]) > 0  # action 2 is right
+    assert seen["self_velocity_x"] == np.float32(me.state.p_vel[0]) > 0  # action 2 is right
     assert observations["agent_1"][1] > 0  # action 4 is up
-    assert seen["self position y"] == np.float32(me.state.p_pos[1])
-    assert seen["landmark 1 offset x"] == np.float32((world.landmarks[1].state.p_pos - me.state.p_pos)[0])
-    assert seen["other 1 offset y"] == np.float32((other.state.p_pos - me.state.p_pos)[1])
+    assert seen["self_position_y"] == np.float32(me.state.p_pos[1])
+    assert seen["landmark_1_offset_x"] == np.float32((world.landmarks[1].state.p_pos - me.state.p_pos)[0])
+    assert seen["other_1_offset_y"] == np.float32((other.state.p_pos - me.state.p_pos)[1])
 
 
 def test_a_learner_learns_from_it() -> None:

@@ -122,7 +122,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         grid.add_row(*row)
     width = None if sys.stdout.isatty() else 160
-    Console(width=width, highlight=False).print(grid)
+    Console(width=width, highlight=False, markup=False).print(grid)
 
 
 def size(n_bytes: int) -> str:
