@@ -87,7 +87,15 @@ def find_game(name: str) -> Game:
             return _registered_game(name, identifier)
     elif name in _registered():
         return _registered_game(name, name)
-    raise did_you_mean("game", name, {*(game.id for game in list_games()), *_registered()})
+    raise did_you_mean("game", name, _near(name) or {*(game.id for game in list_games()), *_registered()})
+
+
+def _near(name: str) -> set[str]:
+    """For `module:Id-v0`, what that module's package registers."""
+    module, colon, _ = name.partition(":")
+    package = module.partition(".")[0]
+    own = (identifier for identifier, spec in _registered().items() if _origin(spec).partition(".")[0] == package)
+    return {f"{module}:{identifier}" for identifier in own} if colon else set()
 
 
 def named(game: Game, metadata: Mapping[str, Any]) -> Game:
