@@ -7,11 +7,13 @@ from stable_baselines3.dqn.policies import DQNPolicy
 
 from agents.algorithms import build_learner, resolve
 from agents.build import build_network
+from agents.config import Evaluation, RunConfig
 from agents.encoders import Normaliser
 from agents.policy import Policy
 from envs.interface import Interface
 from envs.task import Change, Task
 from envs.vector import interface, make_vec
+from transfer.carry import Carry, carrying
 from transfer.mapping import Mapping
 from transfer.method import Context
 
@@ -75,3 +77,23 @@ def learner_of(methods, run):
     learner = build_learner(run.algorithm, venv, hyperparameters, seed=run.seed)
     methods.initialise(learner)
     return learner
+
+
+PPO = {"n_envs": 2, "n_steps": 16, "batch_size": 16, "n_epochs": 2, "net_arch": [8], "learning_rate": 3e-3}
+DQN = {"n_envs": 1, "net_arch": [8], "learning_starts": 50, "batch_size": 16, "train_freq": 4, "gradient_steps": 1}
+
+
+def run_config(task=SHORT, *, algorithm="ppo", steps=128, seed=0, **overrides):
+    small = PPO if algorithm == "ppo" else DQN
+    return RunConfig(
+        task=task,
+        algorithm=algorithm,
+        hyperparameters=resolve(task, algorithm, small | overrides),
+        steps=steps,
+        seed=seed,
+        evaluation=Evaluation(every=64, episodes=3, mode="greedy"),
+    )
+
+
+def carried(config, source, by, **more):
+    return carrying(config, Carry(source=source.key(), by=by, **more))

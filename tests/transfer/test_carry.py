@@ -6,27 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from agents.algorithms import resolve
-from agents.config import Evaluation, RunConfig
+from agents.config import RunConfig
 from envs.errors import CheckpointError, ConfigError, MappingError, UnknownName
 from envs.task import Task
-from tests.transfer.teachers import CARTPOLE, SHORT
-from transfer.carry import Carry, carry_of, carrying, check, hooks_for, train_run
-
-PPO = {"n_envs": 2, "n_steps": 16, "batch_size": 16, "n_epochs": 2, "net_arch": [8], "learning_rate": 3e-3}
-DQN = {"n_envs": 1, "net_arch": [8], "learning_starts": 50, "batch_size": 16, "train_freq": 4, "gradient_steps": 1}
-
-
-def run_config(task=SHORT, *, algorithm="ppo", steps=128, seed=0, **overrides):
-    small = PPO if algorithm == "ppo" else DQN
-    return RunConfig(
-        task=task,
-        algorithm=algorithm,
-        hyperparameters=resolve(task, algorithm, small | overrides),
-        steps=steps,
-        seed=seed,
-        evaluation=Evaluation(every=64, episodes=3, mode="greedy"),
-    )
+from tests.transfer.teachers import CARTPOLE, carried, run_config
+from transfer.carry import carry_of, check, hooks_for, train_run
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +21,6 @@ def home(tmp_path_factory):
     for config in configs.values():
         train_run(config, root)
     return root, configs
-
-
-def carried(config, source, by, **more):
-    return carrying(config, Carry(source=source.key(), by=by, **more))
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn"])

@@ -10,7 +10,7 @@ import torch
 
 from agents.runs import list_runs
 from envs.errors import ConfigError
-from tests.transfer.test_carry import SHORT, carried, run_config
+from tests.transfer.teachers import SHORT, carried, run_config
 from transfer.carry import Carry, hooks_for, train_run
 from transfer.method import METHODS
 from transfer.study.execute import run_study
