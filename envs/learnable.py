@@ -37,7 +37,7 @@ def check_spaces(observation: spaces.Space[Any], action: spaces.Space[Any], game
         if not isinstance(part, simple):
             raise ConfigError(
                 f"game {game!r} has observations of the kind {type(part).__name__}, which cannot be learnt from; "
-                "expected Box, Discrete, MultiDiscrete, MultiBinary or a Dict of these: the change 'observation' can help"
+                "expected Box, Discrete, MultiDiscrete, MultiBinary or a Dict of these: change 'observation' can help"
             )
     if not isinstance(action, simple):
         raise ConfigError(

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from stable_baselines3.common.vec_env import SubprocVecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
@@ -24,15 +25,19 @@ class ProcessesVecEnv(SubprocVecEnv):
             return super().reset()
 
     def step_wait(self) -> VecEnvStepReturn:
-        """One step."""
+        """One step. Rewards are float32, as DummyVecEnv's are: the backend does not change a run's numbers."""
         with self._alive():
-            return super().step_wait()
+            observations, rewards, dones, infos = super().step_wait()
+        return observations, rewards.astype(np.float32), dones, list(infos)
 
     @contextmanager
     def _alive(self) -> Iterator[None]:
         try:
             yield
         except (EOFError, ConnectionError) as error:
+            for process in self.processes:  # the others would wait for an answer for ever
+                process.terminate()
+            self.closed = True
             raise GameError(
                 f"a process of game {self._game!r} ended; its error is above, or run it with backend 'dummy'"
             ) from error

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from gymnasium.utils import seeding
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs import generators
 
 
+@settings(deadline=None, max_examples=50)
 @given(seeds=st.lists(st.integers(0, 2**40), min_size=1, max_size=4), drawn=st.integers(0, 5))
 def test_a_stored_generator_goes_on_where_it_was(seeds: list[int], drawn: int) -> None:
     made = [generators.from_seed(seed) for seed in seeds]
