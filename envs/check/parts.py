@@ -70,7 +70,7 @@ def check_values(report: Report, player: Player, first: playing.Play, features: 
     with report.part("it can be played") as found:
         if first.fault is not None:
             found.append(first.fault)
-        elif first.steps < STEPS:
+        elif first.hurried:
             report.note(f"it is slow: checked on {first.steps} steps")
     with report.part("observations lie in observation_space") as found:
         found += playing.misfits(first, player, features)

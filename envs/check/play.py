@@ -42,6 +42,8 @@ class Play:
     episodes: int = 0
     """How many ended."""
     steps: int = 0
+    hurried: bool = False
+    """Whether it was ended early because the game is slow."""
     touched_global: bool = False
     """Whether the global generators of numpy or Python were drawn from."""
 
@@ -83,6 +85,7 @@ def play(player: Player, *, seed: int | None, steps: int, actions: int = 0) -> P
                 record.episodes += 1
                 _write(record, player.reset(), f"at the reset after step {step}", begins=True)
             if time.perf_counter() > deadline:
+                record.hurried = True
                 break
     except Broken as error:
         record.fault = error.fault

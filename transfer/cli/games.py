@@ -81,7 +81,9 @@ def how_to_install(game: "Game") -> str:
     """The command that brings a game, or that nothing is needed."""
     if game.extra is not None:
         return f"pip install 'headstart[{game.extra}]'"
-    return f"pip install {game.requires}" if game.requires and not installed(game) else "comes with headstart"
+    if game.requires and not installed(game):
+        return f"pip install {game.requires}"
+    return "comes with headstart" if game.listed and game.family != "plug-in" else "is there already"
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -92,7 +94,7 @@ def describe(name: str) -> dict[str, Any]:
     game = listed if listed is not None and not installed(listed) else find_game(name)
     return {
         **_row(game),
-        "install": "brought by its plug-in" if game.family == "plug-in" else how_to_install(game),
+        "install": how_to_install(game),
         "arguments": dict(game.arguments),
         "agents": "several, who share a policy" if game.multiagent else "one",
         "batched": game.batched,
