@@ -23,6 +23,6 @@ def clip_gradients(parameters: Sequence[nn.Parameter], most: float) -> Tensor:
     `torch.nn.utils.clip_grad_norm_` for parameters of one device and one type.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
     torch._foreach_mul_(gradients, (most / (norm + 1e-6)).clamp(max=1.0))
     return norm
