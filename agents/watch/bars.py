@@ -13,6 +13,8 @@ ROW = 24
 HEAD = 24
 NUMBER = 56
 """Room for a number, in pixels."""
+MOST_AGENTS = 8
+"""That have a column of bars each; the others are counted."""
 MOST_ROWS = 10
 """Of one column of actions; more go into two columns, and what is beyond those is counted."""
 
@@ -35,7 +37,7 @@ class Bars:
     def __init__(self, decisions: Sequence[Decision], width: int) -> None:
         self.names, self.width = decisions[0].names, width
         self.heading = HEADINGS[decisions[0].kind]
-        self.agents = len(decisions)
+        self.agents = min(len(decisions), MOST_AGENTS)
         self.columns = 1 if len(self.names) <= MOST_ROWS or self.agents > 1 else 2
         self.shown = min(len(self.names), self.columns * MOST_ROWS)
         self.rows = -(-self.shown // self.columns)
@@ -49,7 +51,10 @@ class Bars:
         """Draw with the upper left corner there."""
         left, top = corner
         beyond = len(self.names) - self.shown
-        heading = ("" if self.agents > 1 else self.heading) + (f" (and {beyond} more)" if beyond else "")
+        heading = self.heading + (f" (and {beyond} more)" if beyond else "")
+        if self.agents > 1:
+            more = len(decisions) - self.agents
+            heading = f"+{more} more" if more else ""
         write(draw, (left, top + 9), heading, width=self.width, size=12, colour=theme.MUTED)
         if self.agents > 1:
             self._several(draw, left, top, decisions)
@@ -78,7 +83,7 @@ class Bars:
     def _several(self, draw: ImageDraw.ImageDraw, left: int, top: int, decisions: Sequence[Decision]) -> None:
         """A column of bars for each agent, without numbers."""
         width = (self.width - self.label) // self.agents
-        for agent, decision in enumerate(decisions):
+        for agent, decision in enumerate(decisions[: self.agents]):
             x, shares = left + self.label + agent * width, self._shares(decision)
             write(draw, (x, top + 9), f"agent {agent + 1}", width=width - 8, size=12, colour=theme.MUTED)
             for index in range(self.shown):

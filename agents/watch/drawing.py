@@ -175,8 +175,8 @@ def _draw_features(well: Image.Image, features: list[tuple[str, float]], ranges:
         _centred_bar(draw, bar, y, height, ranges.share(name, value))
     if shown < len(features):
         text = f"and {len(features) - shown} more"
-        place = (well.width - 8, well.height - MORE // 2)
-        write(draw, place, text, width=200, size=11, colour=theme.MUTED, anchor="rm")
+        corner = (well.width - 8, well.height - MORE // 2)
+        write(draw, corner, text, width=200, size=11, colour=theme.MUTED, anchor="rm")
 
 
 def _centred_bar(draw: ImageDraw.ImageDraw, ends: tuple[float, float], y: float, height: int, share: float) -> None:

@@ -149,7 +149,7 @@ def _shaded(picture: Image.Image, columns: int, rows: int) -> Text:
     """Characters are about twice as high as wide."""
     small = fit(picture, columns, 2 * rows)
     small = small.resize((small.width, max(1, small.height // 2)), Image.Resampling.BOX)
-    grey = np.asarray(small.convert("L"), dtype=int) * (len(SHADES) - 1) // 255
+    grey = np.rint(np.asarray(small.convert("L")) / 255 * (len(SHADES) - 1)).astype(int)
     return Text("\n".join("".join(SHADES[level] for level in row) for row in grey), no_wrap=True)
 
 

@@ -30,7 +30,10 @@ EXACT = (
     theme.CHOSEN,
     theme.BAR,
 )
-"""Colours that every GIF has, as they are."""
+"""Colours that every GIF has besides, as they are: marks come late, and averages of white are not white."""
+
+NEAR = 24
+"""Sum of differences below which an average gives way to an exact colour; Pillow compares colours in steps of four."""
 
 Pictures = Iterable[tuple[Image.Image, int]]
 """Pictures of one even size, and for how many frames each is shown."""
@@ -138,19 +141,18 @@ def write_gif(file: Path, frames: Pictures, fps: int) -> None:
 
 
 def _palette(sample: Sequence[Image.Image]) -> Image.Image:
-    """A palette image of the colours that occur: those of the pictures, and those of marks that come later."""
+    """A palette image of the colours that occur."""
     width, height = sample[0].size
-    shrunk = [picture.resize((width // 2, height // 2), Image.Resampling.NEAREST) for picture in sample[::4]]
-    sheet = Image.new("RGB", (width // 2, height // 2 * len(shrunk) + 40), theme.CARD)
+    spread = sample[:: max(1, len(sample) // 6)]
+    shrunk = [picture.resize((width // 2, height // 2), Image.Resampling.NEAREST) for picture in spread]
+    sheet = Image.new("RGB", (width // 2, height // 2 * len(shrunk)))
     for place, picture in enumerate(shrunk):
         sheet.paste(picture, (0, place * (height // 2)))
-    for place, colour in enumerate(EXACT):
-        sheet.paste(colour, (place * 30, sheet.height - 40, place * 30 + 30, sheet.height))
     palette = sheet.quantize(GIF_COLOURS, method=Image.Quantize.MEDIANCUT)
-    entries = np.array(palette.getpalette(), dtype=int).reshape(-1, 3)
-    for colour in EXACT:  # the nearest entry, which is an average, becomes the colour itself
-        entries[np.abs(entries - colour).sum(axis=1).argmin()] = colour
-    palette.putpalette(entries.ravel().tolist())
+    entries = np.array(palette.getpalette(), dtype=int).reshape(-1, 3)[:GIF_COLOURS]
+    exact = np.array(EXACT)
+    near = np.abs(entries[:, None] - exact).sum(axis=2).min(axis=1) < NEAR
+    palette.putpalette(np.concatenate([exact, entries[~near]]).ravel().tolist())
     return palette
 
 

@@ -80,7 +80,7 @@ def open_show(
     seed: int,
 ) -> "Show":
     """The players that the command line names, each with its caption. Raises HeadstartErrors."""
-    from agents.evaluation import default_mode
+    from agents.algorithms import default_mode
     from agents.rollout import Player
     from agents.runs import runs_root
     from agents.watch.drawing import Caption
