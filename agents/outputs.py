@@ -8,7 +8,11 @@ from functools import cached_property
 from typing import Any, Literal
 
 import torch
-from stable_baselines3.common.distributions import CategoricalDistribution, DiagGaussianDistribution
+from stable_baselines3.common.distributions import (
+    CategoricalDistribution,
+    DiagGaussianDistribution,
+    StateDependentNoiseDistribution,
+)
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.sac.policies import SACPolicy
@@ -65,7 +69,7 @@ def from_distribution(distribution: Any, value: Tensor | None) -> Outputs:
     """Outputs of an actor-critic that has its action distribution already."""
     if isinstance(distribution, CategoricalDistribution):
         return Outputs("categorical", distribution.distribution.logits, value=value)
-    if isinstance(distribution, DiagGaussianDistribution):
+    if isinstance(distribution, DiagGaussianDistribution | StateDependentNoiseDistribution):
         normal = distribution.distribution
         return Outputs("gaussian", normal.mean, log_std=normal.stddev.log(), value=value)
     raise ConfigError(
@@ -75,7 +79,7 @@ def from_distribution(distribution: Any, value: Tensor | None) -> Outputs:
 
 def _actor_critic(policy: ActorCriticPolicy, observations: Observations) -> tuple[Any, Tensor]:
     """One pass through both halves: the distribution and the values (B,)."""
-    features = policy.extract_features(observations)  # type: ignore[arg-type]
+    features = policy.extract_features(observations)
     if policy.share_features_extractor:
         latent_pi, latent_vf = policy.mlp_extractor(features)
     else:

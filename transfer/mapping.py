@@ -156,13 +156,14 @@ class Mapping:
         return tuple(i for i in range(count) if self.actions is None or self.actions[i] is not None)
 
     def teacher(self, policy: "Policy") -> Callable[[Observations], Outputs]:
-        """The teacher of the target task: policy∘mapping, on observations as the target's buffer holds them."""
+        """The teacher of the target task: policy∘mapping, on observations as its games or its buffer give them."""
         from transfer.folding import means
 
         fill = self.filling(means(policy.network))
 
         def outputs(observations: Observations) -> Outputs:
-            return self.outputs(policy.outputs(self.observations(observations, fill)))
+            given = torch.as_tensor(observations) if isinstance(observations, np.ndarray) else observations
+            return self.outputs(policy.outputs(self.observations(given, fill)))
 
         return outputs
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from gymnasium import spaces
 from pydantic import BaseModel, ConfigDict
 
 from agents.hooks import Hooks
@@ -49,9 +50,25 @@ FAMILIES = {
 """Algorithm → the kind of its network, where several share one."""
 
 
+READABLE = ("actor-critic", "action values", "deterministic actor", "sac")
+"""Kinds of networks whose heads `agents.outputs` reads."""
+
+
 def family(algorithm: str) -> str:
     """The kind of an algorithm's network: weights and continuous actions are carried within one."""
     return FAMILIES.get(algorithm, algorithm)
+
+
+def check_readable(config: "RunConfig", mapping: "Mapping", method: str) -> None:
+    """Raises ConfigError if the heads of a run's policy cannot be read."""
+    if family(config.algorithm) not in READABLE:
+        raise ConfigError(
+            f"{method} reads a policy's heads, and cannot read {config.algorithm}'s; take ppo, a2c, dqn, sac or td3"
+        )
+    if not isinstance(mapping.source.action_space, spaces.Discrete | spaces.Box):
+        raise ConfigError(
+            f"{method} reads single actions or continuous ones, found {mapping.source.action_space}; take finetune"
+        )
 
 
 class MethodSettings(BaseModel):
@@ -240,6 +257,7 @@ __all__ = [
     "Method",
     "MethodSettings",
     "Place",
+    "check_readable",
     "completed",
     "compose",
     "family",

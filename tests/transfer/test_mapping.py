@@ -171,6 +171,21 @@ def test_continuous_actions_permute_with_their_deviations():
         Mapping.between(target, source)
 
 
+def test_state_dependent_deviations_go_through_too():
+    box = spaces.Box(-1, 1, (2,), np.float32)
+    names = (("x", "v"), ("v", "w", "x"))
+    source, target = (Interface(vector(*own).observation_space, box, own) for own in names)
+    architecture = {"net_arch": [5], "use_sde": True}
+    teacher = make_teacher("ppo", source, architecture)
+    mapping = Mapping.between(source, target)
+    student = build_network("ppo", architecture, target)
+    mapping.fold(teacher, student)
+    seen = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
+    expected, found = mapping.teacher(teacher)(seen), policy_outputs(student, seen)
+    torch.testing.assert_close(found.head, expected.head)
+    torch.testing.assert_close(found.log_std, expected.log_std)
+
+
 def test_only_the_torso_is_carried_where_heads_are_left():
     interface = vector("x", "v")
     teacher = make_teacher("ppo", interface, {"net_arch": [4]})

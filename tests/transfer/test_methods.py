@@ -1,16 +1,22 @@
 """The methods: where each enters training, what it promises there, and how several work together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnvWrapper
 
 from agents.auxiliary import attach
 from agents.config import RunConfig
 from agents.outputs import Batch, Outputs, policy_outputs
 from envs.errors import ConfigError, UnknownName
+from envs.interface import Interface
 from envs.vector import make_vec
-from tests.transfer.teachers import CARTPOLE, SHORT, context, learner_of
+from tests.transfer.teachers import CARTPOLE, SHORT, context, learner_of, make_teacher, vector
+from transfer.carry import interface_of
+from transfer.mapping import Mapping
 from transfer.method import Composite, Crossing, Method, completed, compose, make_method
 from transfer.methods.finetune import parameters
 from transfer.methods.kickstart import divergence
@@ -120,12 +126,22 @@ def test_frozen_parts_stay_while_the_others_learn(algorithm, part):
         ({"method": "finetune", "layers": "torso"}, "sac", "sac", "networks of sac whole"),
         ("kickstart", "ppo", "trpo", "trpo has no gradient step"),
         ("kickstart", "sac", "ppo", "cannot compare the policies of sac and ppo"),
+        ("kickstart", "qrdqn", "dqn", "cannot read qrdqn's; take ppo"),
         ("shape", "sac", "sac", "sac does not; expected ppo, a2c or dqn"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_trained(entry, source, target, words):
     with pytest.raises(ConfigError, match=words):
         compose([entry]).check(crossing(source, target))
+
+
+def test_actions_of_several_parts_are_refused_where_heads_are_read():
+    several = Interface(spaces.Box(-1, 1, (2,)), spaces.MultiDiscrete([2, 2]))
+    known = replace(crossing(), mapping=Mapping.between(several, several))
+    for name in ("kickstart", "shape"):
+        with pytest.raises(ConfigError, match=rf"{name} reads single actions .* found MultiDiscrete\(\[2 2\]\)"):
+            compose([name]).check(known)
+    compose(["finetune"]).check(known)
 
 
 # The gradient
@@ -264,6 +280,20 @@ def test_what_shaping_adds_sums_to_the_potential_of_the_start(backend, source):
     seen = np.stack([first for first, *_ in episodes])
     expected = 0.7 * run.teacher.outputs(torch.as_tensor(seen)).value.numpy()
     np.testing.assert_allclose(shape.potential(seen), expected, rtol=1e-5)
+
+
+def test_the_potential_is_that_of_the_mapped_observation():
+    source = vector("velocity", "position")
+    target = CARTPOLE
+    teacher = make_teacher("ppo", source, {"net_arch": [8], "normalise_observations": True})
+    run = replace(context(target), teacher=teacher, mapping=Mapping.between(source, interface_of(target)))
+    methods = compose(["shape"])
+    methods.bind(run)
+    venv = methods.wrap(make_vec(target, n_envs=3, seed=0))
+    first = venv.reset()
+    second, rewards, _, _ = venv.step(np.ones(3, dtype=int))
+    before, after = (teacher.outputs(torch.as_tensor(seen[:, [1, 0]])).value.numpy() for seen in (first, second))
+    np.testing.assert_allclose(rewards - 1, run.gamma * after - before, atol=1e-5)
 
 
 @pytest.mark.parametrize("fault", ["terminal potential kept", "truncation taken for termination"])

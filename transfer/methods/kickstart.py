@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 
 from envs.errors import ConfigError
-from transfer.method import Crossing, Method, MethodSettings, Place, family
+from transfer.method import Crossing, Method, MethodSettings, Place, check_readable, family
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,6 +56,8 @@ class Kickstart(Method):
             raise ConfigError(
                 f"{crossing.target.algorithm} has no gradient step that a loss could be added to; take ppo or a2c"
             )
+        for config in (crossing.source, crossing.target):
+            check_readable(config, crossing.mapping, self.name)
         if source != target and not {source, target} <= set(CHOICES):
             raise ConfigError(
                 f"kickstart cannot compare the policies of {crossing.source.algorithm} and "

@@ -8,7 +8,7 @@ from pydantic import Field
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from envs.errors import ConfigError
-from transfer.method import Crossing, Method, MethodSettings, Place, family
+from transfer.method import Crossing, Method, MethodSettings, Place, check_readable, family
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
@@ -60,6 +60,7 @@ class Shape(Method):
                 f"shape needs a source that knows the value of a state: {crossing.source.algorithm} does not; "
                 "expected ppo, a2c or dqn"
             )
+        check_readable(crossing.source, crossing.mapping, self.name)
 
     def schedule(self, progress: float) -> None:
         """Remember where training is."""
