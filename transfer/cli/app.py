@@ -27,6 +27,9 @@ from transfer.cli import (
     watch,
 )
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
+
 app = typer.Typer(
     name="headstart",
     help="Carry what an agent learnt in one game into another, and measure what that was worth.",
@@ -65,17 +68,19 @@ def options(
 def main() -> None:
     """Run the command line; never returns. Exit codes: 0, 2 (a user's mistake), 130 (Ctrl-C), 1 (our fault)."""
     sys.path.append(os.getcwd())  # last, so that ./mygame.py is found and a user's own envs/ does not hide ours
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == INTERRUPTED:
+        sys.stdout.flush()
+        os._exit(code)  # at once: taking torch apart takes a second or more
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """The exit code of one command line."""
     try:
         code = app(arguments, standalone_mode=False)
-    except KeyboardInterrupt:
-        return _say("interrupted", 130)
-    except typer.Abort:
-        return _say("interrupted", 130)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except HeadstartError as error:
         return _say(f"error: {error}", 2)
     except OSError as error:
@@ -85,6 +90,8 @@ def run(arguments: list[str]) -> int:
         if message is None:
             raise
         return _say(f"error: {_one_line(message())} (see headstart --help)", 2)
+    if code == INTERRUPTED:  # typer's own answer to Ctrl-C, too
+        return _say("interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
