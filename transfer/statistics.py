@@ -1,9 +1,8 @@
 """Intervals and the verdict. The seed is the unit; evaluation episodes never are.
 
-Intervals are Welch's t: at five seeds the percentile and BCa bootstraps of a mean, called 95 %, cover 79 to 84 %,
-because they cannot know how little five numbers say about their own spread; t intervals cover 94 to 96 % for normal
-scores. Two arms are two independent samples, even where target seed i of both starts from one source seed: the source
-may make them alike, and the unpaired interval is then the wider one.
+Intervals are Welch's t: at five seeds the percentile and BCa bootstraps of a mean, called 95 %, cover 85 % of normal
+scores, because they cannot know how little five numbers say about their own spread (benchmarks/verdict.py). Two arms
+are two independent samples: the source seeds that arms share are not scratch's, which makes no pairs with it.
 
 The verdict is a permutation test, which needs no normal scores. It is held over all arms at once by closed testing.
 """

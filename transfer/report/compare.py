@@ -239,4 +239,6 @@ def break_even(source_steps: float, times: Entry) -> Entry:
         made["note"] = saved.get("note", "the steps saved have no interval")
     elif made["high"] is None:
         made["note"] = "no upper end: the steps saved cannot be told from 0"
+    elif "note" in saved:
+        made["note"] = saved["note"]
     return made
