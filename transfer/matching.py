@@ -1,4 +1,4 @@
-"""Which parts of a target are which of a source: by equal names, by pairs or by identity; or an error with both sides."""
+"""Which parts of a target are which of a source: by equal names, by pairs or by identity; or an error listing both."""
 
 from collections.abc import Mapping as Pairs
 from typing import Any
