@@ -240,5 +240,5 @@ def break_even(source_steps: float, times: Entry) -> Entry:
     elif made["high"] is None:
         made["note"] = "no upper end: the steps saved cannot be told from 0"
     elif "note" in saved:
-        made["note"] = saved["note"]
+        made["note"] = f"steps saved: {saved['note']}"
     return made
