@@ -325,4 +325,4 @@ def _final(observation: Array, done: Array) -> dict[str, Any]:
     last = np.full(len(done), None, dtype=object)
     for index in np.flatnonzero(done).tolist():
         last[index] = observation[index]
-    return {"final_obs": last, "_final_obs": done.copy(), "final_info": {}, "_final_info": done.copy()}
+    return {"final_obs": last, "_final_obs": done, "final_info": {}, "_final_info": done}

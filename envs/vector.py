@@ -60,8 +60,7 @@ def make_vec(
     task = Task(game=task) if isinstance(task, str) else task
     if n_envs < 1:
         raise ConfigError(f"{n_envs} environments of {task.game!r}: expected 1 or more")
-    register_games()
-    game = find_game(task.game)
+    game = _found(task)
     if game.multiagent:
         venv = _agents(task, game, n_envs, render)
     else:
@@ -82,8 +81,7 @@ def make_env(task: Task | str, *, render: bool = False) -> gym.Env[Any, Any]:
     Raises as `make_vec` does.
     """
     task = Task(game=task) if isinstance(task, str) else task
-    register_games()
-    game = find_game(task.game)
+    game = _found(task)
     env = _make(game, task, render)
     if game.adapt is not None:
         env = load_attribute(game.adapt, kind="game")(env)
@@ -114,6 +112,16 @@ def interface(venv: VecEnv) -> Interface:
             said.get("actions"), action.n if isinstance(action, spaces.Discrete) else (action.shape or (None,))[-1]
         ),
     )
+
+
+def _found(task: Task) -> Game:
+    """The game, registered with Gymnasium, its package imported."""
+    register_games()
+    game = find_game(task.game)
+    if game.requires is not None:
+        with _creating(task):
+            import_quietly(game.requires)
+    return game
 
 
 def _fitting(names: Sequence[str] | None, count: Any) -> tuple[str, ...] | None:
@@ -186,8 +194,6 @@ def _agents(task: Task, game: Game, n_envs: int, render: bool) -> VecEnv:
 def _make(game: Game, task: Task, render: bool) -> Any:
     arguments = _arguments(game, task, render)
     with _creating(task):
-        if game.requires is not None:
-            import_quietly(game.requires)
         if game.entry is None:
             return gym.make(task.game, disable_env_checker=True, **arguments)
         entry = load_attribute(game.entry, kind="game")

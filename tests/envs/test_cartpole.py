@@ -247,6 +247,16 @@ def test_pictures_are_gymnasiums() -> None:
     batch.close()
 
 
+def test_a_window_opens_and_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    env = CartPoleEnv(render_mode="human")
+    env.reset(seed=0)
+    env.step(1)
+    assert env.render() is None
+    env.close()
+    env.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [

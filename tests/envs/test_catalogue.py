@@ -109,6 +109,13 @@ def test_an_unlisted_id_of_a_listed_kind_is_played_as_its_kind() -> None:
     assert interface(make_vec("MiniGrid-Fetch-5x5-N2-v0")).features == ("object", "colour", "state")
 
 
+def test_an_id_of_a_kind_that_we_make_ourselves_stays_gymnasiums(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnknownName):
+        find_game("MinAtar/Other-v0")
+    monkeypatch.setitem(gym.registry, "MinAtar/Other-v0", gym.spec("FrozenLake-v1"))
+    assert find_game("MinAtar/Other-v0").entry is None, "our maker would make another game of it"
+
+
 def test_any_id_of_gymnasium_is_found() -> None:
     game = find_game("FrozenLake-v1")
     assert (game.listed, game.entry, game.threshold) == (False, None, 0.7)

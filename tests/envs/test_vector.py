@@ -36,7 +36,7 @@ class Scripted(gym.Env[Any, Any]):
         action_space: Any = None,
         render_mode: str | None = None,
     ) -> None:
-        self.fault, self.render_mode, self.count = fault, render_mode, 0
+        self.fault, self.render_mode, self.count, self.episodes = fault, render_mode, 0, 0
         self.observation_space = observation_space or spaces.Box(0, 99, (2,), np.float32)
         self.action_space = action_space or spaces.Discrete(3)
         self.actions: list[Any] = []
@@ -46,7 +46,8 @@ class Scripted(gym.Env[Any, Any]):
         self.count = 0
         if self.fault == "reset":
             raise RuntimeError("no\nboard")
-        return self._observation(), {"fresh": True}
+        self.episodes += 1
+        return self._observation(), {"number": self.episodes}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         self.count += 1
@@ -137,7 +138,7 @@ def test_infos_of_a_batch_are_dealt_out_as_sb3_does() -> None:
     for _ in range(7):
         left, right = batched.step(np.array([0, 1])), objects.step(np.array([0, 1]))
         assert_same_step(left, right)
-    assert batched.reset_infos == objects.reset_infos
+    assert batched.reset_infos == objects.reset_infos == [{"number": 3}] * 2
 
 
 def test_a_batch_that_resets_a_step_late_is_refused() -> None:
@@ -291,6 +292,8 @@ def test_pictures_of_a_game_of_objects() -> None:
 )
 def test_a_game_that_breaks_its_contract_is_named(fault: str, words: str) -> None:
     venv = make_vec(task(fault=fault), n_envs=2)
+    venv.reset()
+    venv.step(np.array([1, 1]))
     venv.reset()
     for _ in range(2):
         venv.step(np.array([1, 1]))
