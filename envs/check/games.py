@@ -1,7 +1,6 @@
 """All checks in their order. Every fault is collected; only a game that cannot be played at all ends them early."""
 
 import contextlib
-import importlib
 import io
 import warnings
 from collections.abc import Iterator, Mapping
@@ -10,7 +9,7 @@ from typing import Any
 import gymnasium
 from gymnasium.wrappers import TimeLimit
 
-from envs.catalogue import Game, find_game
+from envs.catalogue import Game, find_game, import_quietly
 from envs.check import parts
 from envs.check.batches import check_vectors
 from envs.check.names import Names, check_names
@@ -91,7 +90,7 @@ def _maker(game: Game) -> Make:
     """A function that makes the game as it is played, without the wrappers that would hide its faults."""
     register_games()
     if game.requires is not None:
-        importlib.import_module(game.requires)
+        import_quietly(game.requires)
     creator = load_attribute(game.entry, kind="game") if game.entry is not None else None
     adapt = load_attribute(game.adapt, kind="game") if game.adapt is not None else None
 

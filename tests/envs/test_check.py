@@ -529,6 +529,7 @@ def test_a_healthy_pair_passes_pettingzoo_s_own_test() -> None:
     report = check_made(Pair, "pair", steps=30)
     assert report.faults == []
     assert "PettingZoo's parallel_api_test passes" in report.passed
+    assert not any("prints" in note for note in report.notes)  # the peer's own words are not the game's
 
 
 def test_a_slow_game_is_checked_on_fewer_steps_and_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -539,15 +540,16 @@ def test_a_slow_game_is_checked_on_fewer_steps_and_said_to_be(monkeypatch: pytes
 
 
 def test_each_discrete_action_is_tried_in_turn() -> None:
-    taken: list[int] = []
+    taken: list[np.int64] = []
 
     class Listens(Walk):
-        def step(self, action: int) -> Any:
+        def step(self, action: Any) -> Any:
             taken.append(action)
             return super().step(action)
 
     play(Player(Listens()), seed=0, steps=9)
     assert [sorted(taken[k : k + 3]) for k in (0, 3, 6)] == [[0, 1, 2]] * 3
+    assert {type(action) for action in taken} == {np.int64}  # as learners send them
 
 
 @pytest.mark.parametrize(

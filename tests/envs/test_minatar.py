@@ -77,14 +77,16 @@ def test_plays_as_the_package_does(game: str) -> None:
     peer.seed(int(seeding.np_random(11)[0].integers(2**32)))
     peer.reset()
     rng = np.random.default_rng(2)
-    for _ in range(200):
+    for _ in range(400):
         action = int(rng.integers(env.action_space.n))
         observation, reward, terminated, truncated, _ = env.step(action)
         peer_reward, peer_terminal = peer.act(peer.minimal_action_set()[action])
         np.testing.assert_array_equal(observation, peer.state())
         assert (reward, terminated, truncated) == (peer_reward, peer_terminal, False)
         if terminated:
-            break
+            env.reset()  # goes on with the generator, as the package does
+            peer.last_action = 0
+            peer.reset()
 
 
 def test_an_unseeded_episode_goes_on_with_the_generator() -> None:

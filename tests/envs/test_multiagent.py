@@ -126,6 +126,7 @@ def test_seeds_and_options_go_to_copies_once() -> None:
     assert [copy.options for copy in venv.copies] == [{"level": 2}] * 2
     venv.reset()
     assert [copy.seeded for copy in venv.copies] == [None, None]
+    assert [copy.options for copy in venv.copies] == [None, None]
     assert venv.reset_infos == [{"fresh": True}] * 4
 
 
