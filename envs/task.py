@@ -46,9 +46,7 @@ class Task(BaseModel):
 
     def __str__(self) -> str:
         details = [f"{name}={value}" for name, value in self.arguments.items()]
-        details += [
-            f"{name}={value}" for name, value in self.change.model_dump(exclude_defaults=True).items()
-        ]
+        details += [f"{name}={value}" for name, value in self.change.model_dump(exclude_defaults=True).items()]
         return f"{self.game}({', '.join(details)})" if details else self.game
 
     @classmethod
@@ -58,7 +56,5 @@ class Task(BaseModel):
         ``arguments.NAME`` names an argument explicitly. Raises ConfigError.
         """
         change = {name: value for name, value in settings.items() if name in Change.model_fields}
-        arguments = {
-            name.removeprefix("arguments."): value for name, value in settings.items() if name not in change
-        }
+        arguments = {name.removeprefix("arguments."): value for name, value in settings.items() if name not in change}
         return validated(cls, {"game": game, "arguments": arguments, "change": change}, "--change")
