@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transfer.study.plan import Plan
     from transfer.study.pool import Event
 
-SECONDS = 5.0
+SECONDS = 30.0
 """Between two plain lines about an arm, where there is no terminal."""
 
 
@@ -82,18 +82,23 @@ def _announce(planned: "Plan", seconds: float, workers: int | None) -> None:
 
     study, todo = planned.study, len(planned.unfinished)
     arms = ", ".join(study.arms)
-    say(f"study {study.name}: arms {arms}; {len(study.seeds)} seeds; primary metric {study.primary}")
+    say(f"study {study.name}: arms {arms}; {counted(len(study.seeds), 'seed')}; primary metric {study.primary}")
     for warning in planned.warnings:
         say(f"note: {warning}")
     finished = len(planned.distinct) - todo
     if not todo:
-        say(f"all {finished} runs are finished already")
+        say(f"nothing to train: all of its {counted(finished, 'run')} are finished")
         return
     at_once = min(workers or cores(), todo)
     say(
-        f"{todo} runs to train ({finished} finished already), {planned.steps:,} steps: very roughly "
+        f"{counted(todo, 'run')} to train ({finished} finished already), {planned.steps:,} steps: very roughly "
         f"{duration(seconds)} of CPU time, {duration(seconds / at_once)} with {at_once} at once, plus evaluation"
     )
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def duration(seconds: float) -> str:

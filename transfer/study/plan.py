@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.algorithms import resolve
-from agents.config import Evaluation, RunConfig
+from agents.config import RunConfig
 from agents.runs import Run, find_run
 from envs.catalogue import find_game
 from envs.errors import CheckpointError, HeadstartError
@@ -87,18 +87,23 @@ def plan(study: Study, root: str | Path) -> Plan:
     """Expand a study. Raises HeadstartError for a game, algorithm, method, option or hyperparameter that is wrong."""
     root = Path(root)
     with naming("target"):
-        find_game(study.target.game)
-        resolve(study.target.task, study.target.algorithm, study.target.set)
+        target = _config(study.target.task, study.target.algorithm, study.target.set, study.target.steps)
+        target = target.model_copy(update={"evaluation": study.evaluation})
     given = None if study.source.run is None else source_run(study, root)
-    sources = [] if given else list(_sources(study))
+    sources = [] if given else _sources(study)
     keys = {planned.seed: planned.key for planned in sources}
     arms = []
     for name, arm in study.arms.items():
         with naming(f"arms.{name}"):
-            hyperparameters = resolve(study.target.task, study.target.algorithm, {**study.target.set, **arm.set})
+            config = target
+            if arm.set:
+                values = resolve(target.task, target.algorithm, {**study.target.set, **arm.set})
+                config = target.model_copy(update={"hyperparameters": values})
             for seed in study.seeds:
                 source = given.key if given else keys.get(seed, keys[study.seeds[0]])
-                arms.append(_arm_run(study, name, seed, hyperparameters, source, trained_here=given is None))
+                carried = _carried(study, name, _with_seed(config, seed), source)
+                after = None if given or carried.transfer is None else source
+                arms.append(PlannedRun(name, seed, carried, after))
     return Plan(study, root, (*sources, *arms), tuple(_warnings(study)))
 
 
@@ -121,42 +126,34 @@ def source_run(study: Study, root: Path) -> Run:
     return run
 
 
-def _sources(study: Study) -> Iterator[PlannedRun]:
+def _sources(study: Study) -> list[PlannedRun]:
     """The source runs that the study trains: one a seed, or one for all."""
     source = study.source
     with naming("source"):
-        find_game(source.task.game)
-        hyperparameters = resolve(source.task, source.algorithm, source.set)
-        for seed in study.seeds[:1] if source.shared else study.seeds:
-            config = _config(source.task, source.algorithm, hyperparameters, source.steps or 0, seed, source.evaluation)
-            yield PlannedRun(SOURCE, seed, config)
+        config = _config(source.task, source.algorithm, source.set, source.steps or 0)
+    config = config.model_copy(update={"evaluation": source.evaluation})
+    seeds = study.seeds[:1] if source.shared else study.seeds
+    return [PlannedRun(SOURCE, seed, _with_seed(config, seed)) for seed in seeds]
 
 
-def _arm_run(
-    study: Study, name: str, seed: int, hyperparameters: dict[str, Any], source: str, *, trained_here: bool
-) -> PlannedRun:
-    """One run on the target."""
-    target, arm = study.target, study.arms[name]
-    config = _config(target.task, target.algorithm, hyperparameters, target.steps, seed, study.evaluation)
-    if name == SCRATCH:
-        return PlannedRun(name, seed, config)
-    carry = validated(
-        Carry, {"source": source, "by": list(arm.by), "mapping": study.mapping.model_dump(exclude_none=True)}
-    )
-    return PlannedRun(name, seed, carrying(config, carry), after=source if trained_here else None)
+def _carried(study: Study, arm: str, config: RunConfig, source: str) -> RunConfig:
+    """A run on the target with what its arm carries."""
+    if arm == SCRATCH:
+        return config
+    pairs = study.mapping.model_dump(exclude_none=True)
+    document = {"source": source, "by": list(study.arms[arm].by), "mapping": pairs}
+    return carrying(config, validated(Carry, document))
 
 
-def _config(
-    task: Task, algorithm: str, hyperparameters: dict[str, Any], steps: int, seed: int, evaluation: Evaluation
-) -> RunConfig:
-    return RunConfig(
-        task=task,
-        algorithm=algorithm,
-        hyperparameters=hyperparameters,
-        steps=steps,
-        seed=seed,
-        evaluation=evaluation,
-    ).with_sources()
+def _config(task: Task, algorithm: str, settings: dict[str, Any], steps: int) -> RunConfig:
+    """One side's runs, for whatever seed."""
+    find_game(task.game)
+    values = resolve(task, algorithm, settings)
+    return RunConfig(task=task, algorithm=algorithm, hyperparameters=values, steps=steps).with_sources()
+
+
+def _with_seed(config: RunConfig, seed: int) -> RunConfig:
+    return config.model_copy(update={"seed": seed})
 
 
 def _warnings(study: Study) -> Iterator[str]:
@@ -166,7 +163,7 @@ def _warnings(study: Study) -> Iterator[str]:
         yield "there is no arm besides scratch: nothing will be compared"
     elif not can_reject(len(study.seeds), others):
         yield (
-            f"{len(study.seeds)} seeds cannot give a verdict on {others} arms: the smallest possible p is "
+            f"seeds: {len(study.seeds)}, arms besides scratch: {others}; that cannot give a verdict: the smallest possible p is "
             f"{smallest_p(len(study.seeds), others):.2g}, above {1 - LEVEL:.2g}; use more seeds"
         )
     if study.source.shared:

@@ -1,0 +1,180 @@
+"""From a study to its runs: what is shared, what is stable, and what is refused before anything is trained."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents import files
+from agents.config import RunConfig
+from envs.errors import CheckpointError, HeadstartError, UnknownName
+from transfer.study.check import check
+from transfer.study.plan import Plan, plan
+from transfer.study.pool import in_order
+from transfer.study.spec import Study, parse_study
+
+BASE = """
+name = "small"
+seeds = 4
+[source]
+game = "headstart/CartPole-v1"
+steps = 1000
+[target]
+game = "headstart/CartPoleLong-v1"
+steps = 3000
+[arms.scratch]
+[arms.finetune]
+by = ["finetune"]
+"""
+
+
+def study(more: str = "", **changes: Any) -> Study:
+    """The base study with text added and top-level tables replaced."""
+    return parse_study(tomllib.loads(BASE + more) | changes, "small.toml")
+
+
+def keys(planned: Plan, arm: str) -> list[str]:
+    return [run.key for run in planned.of(arm)]
+
+
+def test_sources_come_first_and_seed_i_starts_from_source_i(tmp_path: Path) -> None:
+    planned = plan(study(), tmp_path)
+    assert [(run.arm, run.seed) for run in planned.runs] == [
+        *(("source", seed) for seed in range(4)),
+        *(("scratch", seed) for seed in range(4)),
+        *(("finetune", seed) for seed in range(4)),
+    ]
+    assert [run.after for run in planned.of("scratch")] == [None] * 4
+    assert [run.after for run in planned.of("finetune")] == keys(planned, "source")
+    assert [run.config.transfer["source"] for run in planned.of("finetune")] == keys(planned, "source")  # type: ignore[index]
+    assert [run.config.seed for run in planned.of("finetune")] == [0, 1, 2, 3]
+    assert len(planned.distinct) == 12
+    assert planned.steps == 4 * 1000 + 8 * 3000
+
+
+def test_keys_are_stable_and_survive_json(tmp_path: Path) -> None:
+    first, second = plan(study(), tmp_path), plan(study(), tmp_path / "elsewhere")
+    assert [run.key for run in first.runs] == [run.key for run in second.runs]
+    for run in first.runs:
+        assert RunConfig.model_validate_json(run.config.model_dump_json()).key() == run.key
+
+
+def test_another_arm_leaves_the_others_alone(tmp_path: Path) -> None:
+    before, after = plan(study(), tmp_path), plan(study('[arms.shape]\nby = ["shape"]\n'), tmp_path)
+    assert {run.key for run in before.runs} < {run.key for run in after.runs}
+
+
+def test_a_source_is_shared_by_studies_with_other_targets(tmp_path: Path) -> None:
+    other = study(name="other", target={"game": "headstart/CartPoleMoon-v1", "steps": 500}, evaluation={"every": 50})
+    assert keys(plan(study(), tmp_path), "source") == keys(plan(other, tmp_path), "source")
+    assert not set(keys(plan(study(), tmp_path), "scratch")) & set(keys(plan(other, tmp_path), "scratch"))
+
+
+def test_what_decides_a_source_decides_what_is_made_of_it(tmp_path: Path) -> None:
+    longer = study(source={"game": "headstart/CartPole-v1", "steps": 2000})
+    before, after = plan(study(), tmp_path), plan(longer, tmp_path)
+    assert keys(before, "scratch") == keys(after, "scratch")
+    assert not set(keys(before, "finetune")) & set(keys(after, "finetune"))
+
+
+def test_a_methods_defaults_are_part_of_the_key(tmp_path: Path) -> None:
+    spelt = study('[arms.spelt]\nby = [{ method = "finetune", layers = "all" }]\n')
+    planned = plan(spelt, tmp_path)
+    assert keys(planned, "spelt") == keys(planned, "finetune")
+    assert len(planned.distinct) == 12, "equal arms share their runs"
+
+
+def test_a_shared_source_is_trained_once_and_marked(tmp_path: Path) -> None:
+    shared = study(source={"game": "headstart/CartPole-v1", "steps": 1000, "seeds": "shared"})
+    planned = plan(shared, tmp_path)
+    assert len(planned.of("source")) == 1
+    assert {run.after for run in planned.of("finetune")} == set(keys(planned, "source"))
+    assert any("this checkpoint only" in line for line in planned.warnings)
+
+
+def test_a_run_can_be_the_source(tmp_path: Path) -> None:
+    trained = plan(study(), tmp_path).of("source")[0]
+    folder = tmp_path / trained.key
+    folder.mkdir()
+    files.write_text(folder / "config.json", trained.config.model_dump_json())
+    given = study(source={"run": trained.key[:8]})
+    with pytest.raises(CheckpointError, match="is unfinished; expected a finished run"):
+        plan(given, tmp_path)
+    files.write_text(folder / "DONE", "")
+    planned = plan(given, tmp_path)
+    assert planned.of("source") == []
+    assert all(run.config.transfer["source"] == trained.key for run in planned.of("finetune"))  # type: ignore[index]
+    assert all(run.after is None for run in planned.runs)
+    assert any("this checkpoint only" in line for line in planned.warnings)
+    assert check(planned) > 0
+
+
+def test_an_unknown_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="unknown run 'abc'"):
+        plan(study(source={"run": "abc"}), tmp_path)
+
+
+def test_a_design_that_cannot_reject_says_so(tmp_path: Path) -> None:
+    few, enough = plan(study(seeds=3), tmp_path), plan(study(), tmp_path)
+    assert any(
+        "seeds: 3, arms besides scratch: 1; that cannot give a verdict" in line and "use more seeds" in line
+        for line in few.warnings
+    )
+    assert enough.warnings == ()
+
+
+def test_arms_that_differ_in_more_than_methods_are_told(tmp_path: Path) -> None:
+    planned = plan(study('[arms.fast]\nby = ["finetune"]\nset = { learning_rate = 1e-2 }\n'), tmp_path)
+    assert any("arms.fast sets learning_rate" in line for line in planned.warnings)
+    assert planned.of("fast")[0].config.hyperparameters["learning_rate"] == 1e-2
+    assert not set(keys(planned, "fast")) & set(keys(planned, "finetune"))
+
+
+def test_the_longest_way_to_the_end_starts_first(tmp_path: Path) -> None:
+    order = [run.arm for run in in_order(plan(study(), tmp_path))]
+    assert order[:4] == ["source"] * 4
+    short = study(
+        source={"game": "headstart/CartPole-v1", "steps": 10},
+        evaluation={"every": 1000},
+        target={"game": "headstart/CartPoleLong-v1", "steps": 3000},
+    )
+    assert [run.arm for run in in_order(plan(short, tmp_path))][:4] == ["source"] * 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"target": {"game": "headstart/CartPol-v1", "steps": 5}}, "target: unknown game .*did you mean"),
+        ({"source": {"game": "nosuchmodule:Game-v0", "steps": 5}}, "source: .*no module"),
+        ({"target": {"game": "headstart/CartPole-v1", "steps": 5, "algorithm": "pp0"}}, "target: unknown algorithm"),
+        ({"target": {"game": "headstart/CartPole-v1", "steps": 5, "set": {"gama": 1}}}, "target: .*'gama'.*gamma"),
+        ({"arms": {"scratch": {}, "f": {"by": ["finetun"]}}}, "arms.f: unknown method 'finetun': did you mean"),
+        ({"arms": {"scratch": {}, "f": {"by": [{"method": "finetune", "layrs": 1}]}}}, "arms.f: .*layrs.*layers"),
+        ({"arms": {"scratch": {}, "f": {"by": ["shape", "shape"]}}}, "arms.f: .*'shape' is given twice"),
+        ({"arms": {"scratch": {}, "f": {"by": ["shape"], "set": {"gama": 1}}}}, "arms.f: .*'gama'"),
+        ({"target": {"game": "Acrobot-v1", "steps": 5}}, "arms.finetune: from .*CartPole.* to Acrobot-v1"),
+        ({"mapping": {"features": {"angle": "speed"}}}, "arms.finetune: .*'speed'"),
+        (
+            {"target": {"game": "headstart/CartPole-v1", "steps": 5, "algorithm": "sac"}},
+            "target: sac acts in Box spaces",
+        ),
+        (
+            {"target": {"game": "headstart/CartPole-v1", "steps": 5, "algorithm": "dqn"}},
+            "arms.finetune: finetune carries weights between algorithms with one kind of network",
+        ),
+        (
+            {"target": {"game": "headstart/CartPole-v1", "steps": 5, "change": {"reward": "nosuch:reward"}}},
+            "target: .*nosuch",
+        ),
+        (
+            {"target": {"game": "headstart/CartPole-v1", "steps": 5, "arguments": {"lenght": 1}}},
+            "target: .*lenght",
+        ),
+    ],
+)
+def test_a_bad_study_is_refused_before_anything_is_trained(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(HeadstartError, match=words) as caught:
+        check(plan(study(**changes), tmp_path))
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
