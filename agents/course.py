@@ -7,7 +7,6 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 
-from agents.algorithms import on_policy
 from agents.config import RunConfig
 from agents.evaluation import Evaluator
 from agents.hooks import Hooks
@@ -39,7 +38,6 @@ class Course(BaseCallback):
         steps = config.steps
         self._grid = config.evaluation.grid(steps)
         self._snapshots = sorted({round(part * steps) for part in config.evaluation.snapshots if part < 1})
-        self._cheap_check = on_policy(config.algorithm)
         self._told = 0.0
 
     def start(self) -> None:
@@ -53,8 +51,6 @@ class Course(BaseCallback):
         self._report(self.config.steps, always=True)
 
     def _on_rollout_start(self) -> None:
-        if self._cheap_check:
-            check_weights(self.policy.network, self.num_timesteps)
         self.hooks.schedule(min(1.0, self.num_timesteps / self.config.steps))
 
     def _on_step(self) -> bool:

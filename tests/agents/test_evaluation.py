@@ -20,7 +20,10 @@ from envs.vector import interface, make_vec
 
 
 class Lottery(gym.Env[np.ndarray, int]):
-    """Episodes whose length and rewards only their seed decides; odd lengths are truncated, even ones terminated."""
+    """Episodes whose length and rewards only their seed decides; odd lengths are truncated, even ones terminated.
+
+    It draws from the global generators, as it should not.
+    """
 
     observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
     action_space = spaces.Discrete(2)
@@ -29,6 +32,7 @@ class Lottery(gym.Env[np.ndarray, int]):
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         Lottery.resets += 1
+        random.random(), np.random.random(), torch.rand(1)  # noqa: NPY002
         self.left = self.length = int(self.np_random.integers(1, 9))
         return np.zeros(2, np.float32), {}
 

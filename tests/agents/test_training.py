@@ -90,10 +90,43 @@ def test_evaluations_sit_on_the_grid(algorithm: str, every: int, tmp_path: Path)
     assert (found.seeds == SEED_BASE + np.arange(2)).all()
 
 
-def test_the_last_evaluation_is_of_the_policy_that_is_kept(tmp_path: Path) -> None:
-    run = train(config("dqn"), tmp_path)
-    again = evaluate(run.policy(), CARTPOLE, episodes=4)
-    np.testing.assert_array_equal(again.returns, run.evaluations().returns[-1])
+class Watcher(Hooks):
+    """Keeps the learner in sight."""
+
+    def initialise(self, learner: Any) -> None:
+        self.learner = learner
+        self.seeds = list(learner.env.unwrapped._seeds)
+        self.threads = torch.get_num_threads()
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_the_last_evaluation_is_of_the_policy_that_is_kept(algorithm: str, tmp_path: Path) -> None:
+    hooks, evaluated = Watcher(), {}
+
+    def look(step: int, mean: float) -> None:
+        evaluated[step] = {name: tensor.clone() for name, tensor in hooks.learner.policy.state_dict().items()}
+
+    run = train(config(algorithm), tmp_path, hooks=hooks, on_evaluation=look)
+    assert same(evaluated[200], run.policy().network.state_dict())
+    assert not same(evaluated[200], evaluated[150])
+    again = evaluate(run.policy(), CARTPOLE, episodes=4, mode="greedy")
+    if algorithm == "dqn":
+        np.testing.assert_array_equal(again.returns, run.evaluations().returns[-1])
+
+
+def test_threads_and_generators_are_as_before(tmp_path: Path) -> None:
+    hooks, threads = Watcher(), torch.get_num_threads()
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+    train(config(threads=threads + 1), tmp_path, hooks=hooks)
+    assert (hooks.threads, torch.get_num_threads()) == (threads + 1, threads)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_training_environments_have_seeds_of_their_own(tmp_path: Path) -> None:
+    hooks = Watcher()
+    train(config(), tmp_path, hooks=hooks)
+    assert hooks.seeds == [training_seed(1) + number for number in range(4)]
 
 
 def test_an_evaluation_within_a_rollout_is_of_the_policy_that_collects_it(tmp_path: Path) -> None:
@@ -173,7 +206,6 @@ def test_a_normaliser_is_kept_up_to_date(tmp_path: Path) -> None:
 
 def test_the_folder_holds_what_it_should(tmp_path: Path) -> None:
     wanted = config()
-    before = torch.get_num_threads(), torch.get_rng_state()
     run = train(wanted, tmp_path)
     assert run.path == tmp_path / wanted.key()
     assert run.config == wanted
@@ -182,8 +214,6 @@ def test_the_folder_holds_what_it_should(tmp_path: Path) -> None:
         *("config.json", "provenance.json", "log.txt", "evaluations.csv", "progress.csv", "events"),
         *("policy", "snapshots", "DONE"),
     }
-    assert (torch.get_num_threads(), before[0]) == (before[0], torch.get_num_threads())
-    assert torch.equal(torch.get_rng_state(), before[1])
     provenance = run.provenance
     assert provenance["versions"]["torch"] == torch.__version__
     assert provenance["steps_taken"] == 256
