@@ -74,7 +74,8 @@ def test_every_extra_is_known_to_the_registry() -> None:
 
 def test_every_dependency_is_pinned() -> None:
     project = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]
-    pins = {line.partition("==")[0].lower().replace("_", "-") for line in (HOME / "constraints.txt").open()}
+    pinned = (HOME / "constraints.txt").read_text().splitlines()
+    pins = {line.partition("==")[0].lower().replace("_", "-") for line in pinned}
     for requirement in project["dependencies"]:
         name = requirement.partition("[")[0].partition(">")[0].strip().lower().replace("_", "-")
         assert name in pins, name
