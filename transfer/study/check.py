@@ -19,7 +19,7 @@ from transfer.study.spec import SCRATCH, SOURCE
 TRIED = 0.1
 """Seconds for which each game is played at random, to see how fast it is."""
 
-LEARNING = {True: 0.25e-3, False: 1.5e-3}
+LEARNING = {True: 0.1e-3, False: 1e-3}
 """Rough seconds that learning takes a step, on-policy and off-policy, on one core."""
 
 
@@ -45,7 +45,7 @@ def check(plan: Plan) -> float:
 
 def _seconds_a_step(config: RunConfig) -> float:
     """Of the game, played at random for a moment, and of learning."""
-    with opened(config.task) as games:
+    with opened(config.task, config.hyperparameters["n_envs"]) as games:
         check_action_space(config.algorithm, games.action_space)
         start = time.perf_counter()
         steps = sum(_random_steps(games))
@@ -64,9 +64,9 @@ def _random_steps(games: VecEnv) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def opened(task: Task) -> Iterator[VecEnv]:
-    """One environment, as training would open it."""
-    games = make_vec(task, n_envs=1, seed=0)
+def opened(task: Task, n_envs: int) -> Iterator[VecEnv]:
+    """The environments, as training would open them."""
+    games = make_vec(task, n_envs=n_envs, seed=0)
     try:
         yield games
     finally:

@@ -163,8 +163,8 @@ def _warnings(study: Study) -> Iterator[str]:
         yield "there is no arm besides scratch: nothing will be compared"
     elif not can_reject(len(study.seeds), others):
         yield (
-            f"seeds: {len(study.seeds)}, arms besides scratch: {others}; that cannot give a verdict: the smallest possible p is "
-            f"{smallest_p(len(study.seeds), others):.2g}, above {1 - LEVEL:.2g}; use more seeds"
+            f"seeds: {len(study.seeds)}, arms besides scratch: {others}; that cannot give a verdict: the smallest "
+            f"possible p is {smallest_p(len(study.seeds), others):.2g}, above {1 - LEVEL:.2g}; use more seeds"
         )
     if study.source.shared:
         yield "one source checkpoint serves all seeds: the results hold for this checkpoint only"
