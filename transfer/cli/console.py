@@ -108,7 +108,9 @@ def _bar(total: int, label: str) -> Iterator[Progress]:
 
         class Bar:
             def update(self, done: int, note: str = "") -> None:
-                bars.update(task, completed=done, **({"note": note} if note else {}))
+                bars.update(task, completed=done)
+                if note:
+                    bars.update(task, note=note)
 
         yield Bar()
 
