@@ -50,6 +50,14 @@ def make_teacher(algorithm, interface, architecture, seed=0):
 CARTPOLE = Task(game="headstart/CartPole-v1")
 SHORT = Task(game="headstart/CartPole-v1", change=Change(time_limit=15))
 SMALL = {"n_envs": 2, "net_arch": [8], "activation": "tanh", "normalise_observations": False}
+ON_POLICY = {"n_steps": 32, "gae_lambda": 0.95}
+OFF_POLICY = {"batch_size": 16, "buffer_size": 1000, "learning_starts": 50, "train_freq": 4, "gradient_steps": 1}
+FAST = {
+    **{key: {**SMALL, **ON_POLICY, "batch_size": 16, "n_epochs": 2} for key in ("ppo", "sb3-ppo")},
+    "a2c": {**SMALL, **ON_POLICY},
+    **{key: {**SMALL, **OFF_POLICY, "exploration_fraction": 0.1} for key in ("dqn", "sb3-dqn")},
+}
+"""Hyperparameters that need no preset, so that the tests do not move with the presets."""
 
 
 def context(task=CARTPOLE, *, algorithm="ppo", source="ppo", architecture=None, steps=1000, **overrides):
@@ -63,7 +71,7 @@ def context(task=CARTPOLE, *, algorithm="ppo", source="ppo", architecture=None, 
         mapping=Mapping.between(known, known),
         task=task,
         algorithm=algorithm,
-        hyperparameters=resolve(task, algorithm, SMALL | overrides),
+        hyperparameters=resolve(task, algorithm, FAST[algorithm] | overrides),
         steps=steps,
         seed=0,
     )
@@ -79,16 +87,11 @@ def learner_of(methods, run):
     return learner
 
 
-PPO = {"n_envs": 2, "n_steps": 16, "batch_size": 16, "n_epochs": 2, "net_arch": [8], "learning_rate": 3e-3}
-DQN = {"n_envs": 1, "net_arch": [8], "learning_starts": 50, "batch_size": 16, "train_freq": 4, "gradient_steps": 1}
-
-
 def run_config(task=SHORT, *, algorithm="ppo", steps=128, seed=0, **overrides):
-    small = PPO if algorithm == "ppo" else DQN
     return RunConfig(
         task=task,
         algorithm=algorithm,
-        hyperparameters=resolve(task, algorithm, small | overrides),
+        hyperparameters=resolve(task, algorithm, FAST[algorithm] | overrides),
         steps=steps,
         seed=seed,
         evaluation=Evaluation(every=64, episodes=3, mode="greedy"),
