@@ -129,7 +129,7 @@ def test_statistics_go_through_by_feature():
     source, target = vector("x", "v"), vector("wind", "v")
     architecture = {"net_arch": [3], "normalise_observations": True}
     teacher = make_teacher("ppo", source, architecture)
-    student = build_network("ppo", architecture, target)
+    student = make_teacher("ppo", target, architecture, seed=1).network  # one that has seen something already
     Mapping.between(source, target).fold(teacher, student)
     ours, theirs = student.features_extractor.normaliser, teacher.network.features_extractor.normaliser
     assert [ours.mean[0], ours.var[0], ours.count[0]] == [0.0, 1.0, 0.0]
