@@ -74,9 +74,7 @@ class RunConfig(BaseModel):
         """16 hexadecimal digits: a hash of all that decides the weights and the evaluations."""
         what = {
             "config": self.model_dump(mode="json"),
-            "versions": {
-                name: _version(name) for name in ("torch", "stable-baselines3", "gymnasium", "numpy")
-            },
+            "versions": {name: _version(name) for name in ("torch", "stable-baselines3", "gymnasium", "numpy")},
             "revision": REVISION,
         }
         text = json.dumps(what, sort_keys=True, separators=(",", ":"))
