@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from random_scores import random_returns
 
 HERE = Path(__file__).parent
 RANDOM_SEEDS = 20
@@ -54,19 +55,8 @@ def train_seed(game: str, entry: dict[str, Any], seed: int) -> tuple[float, floa
 
 
 def random_seed(game: str, seed: int) -> float:
-    """Mean return of uniformly random play over RANDOM_EPISODES episodes (per agent where there are several)."""
-    from envs import make_vec
-
-    venv = make_vec(game, n_envs=1, seed=10_000 + seed)
-    venv.action_space.seed(seed)
-    venv.reset()
-    returns: list[float] = []
-    while len(returns) < RANDOM_EPISODES * venv.num_envs:
-        actions = np.stack([venv.action_space.sample() for _ in range(venv.num_envs)])
-        _, _, _, infos = venv.step(actions)
-        returns += [info["episode"]["r"] for info in infos if "episode" in info]
-    venv.close()
-    return float(np.mean(returns))
+    """Mean return of one seed of uniformly random play over RANDOM_EPISODES episodes."""
+    return float(np.mean(random_returns(game, RANDOM_EPISODES, seed)))
 
 
 def permutation_p(trained: list[float], random: list[float]) -> float:
