@@ -12,6 +12,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from agents.config import Mode
+from agents.generators import derived_seed
 from agents.hyperparameters import complete, parameters, schedule
 from agents.networks import ARCHITECTURE, POLICY_ARGUMENTS, architecture, policy_kwargs
 from agents.presets import preset
@@ -138,7 +139,7 @@ def build_policy(
 
 def learner_seed(seed: int) -> int:
     """SB3's seed for a run's seed: far from those of neighbouring runs."""
-    return int(np.random.SeedSequence([seed, 0]).generate_state(1)[0]) % 2**31
+    return derived_seed(seed, 0, below=2**31)
 
 
 def check_action_space(name: str, space: spaces.Space[Any]) -> None:

@@ -24,17 +24,6 @@ def preset(algorithm: str, task: Task) -> dict[str, Any]:
     return merged
 
 
-def preset_sources(algorithm: str, task: Task) -> list[str]:
-    """Where the values of `preset` come from, the most general first."""
-    tables = _presets().get(PRESET_OF.get(algorithm, algorithm), {})
-    found = (
-        tables.get("default"),
-        tables.get("family", {}).get(_family(task)),
-        tables.get("game", {}).get(task.game),
-    )
-    return [table["source"] for table in found if table]
-
-
 def _family(task: Task) -> str:
     from envs.catalogue import find_game
 

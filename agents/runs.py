@@ -9,6 +9,7 @@ A folder without DONE never counts as finished.
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,9 @@ from envs.registry import did_you_mean
 from envs.task import Task
 
 State = Literal["done", "failed", "unfinished"]
+
+LOOK = 0.05
+"""Seconds after which a lock that is still held is a training's: whoever looks at it holds it for a moment."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Run:
         if not self.path.is_dir():
             return False
         try:
-            with self.lock().acquire(blocking=False):
+            with self.lock().acquire(timeout=LOOK, poll_interval=LOOK / 5):
                 return False
         except Timeout:
             return True
@@ -98,8 +102,13 @@ class Run:
 
     @property
     def size_bytes(self) -> int:
-        """What the folder takes on disk."""
-        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+        """What the folder takes on disk; what is renamed or removed meanwhile is left out."""
+        total = 0
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    total += os.lstat(os.path.join(folder, name)).st_size
+        return total
 
     def lock(self) -> FileLock:
         """Held by whoever trains it."""
@@ -169,7 +178,7 @@ def remove(run: Run) -> int:
     if not (run.path / "config.json").is_file():
         raise CheckpointError(f"{run.path} is not a run: it has no config.json; nothing was removed")
     try:
-        with run.lock().acquire(blocking=False):
+        with run.lock().acquire(timeout=LOOK, poll_interval=LOOK / 5):
             freed = run.size_bytes
             shutil.rmtree(run.path)
             return freed

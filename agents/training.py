@@ -29,7 +29,7 @@ from agents.journal import Journal
 from agents.networks import NormaliserCallback, normaliser
 from agents.policy import Policy
 from agents.provenance import provenance
-from agents.runs import Run
+from agents.runs import LOOK, Run
 from envs.errors import ConfigError, HeadstartError
 from envs.vector import interface, make_vec
 
@@ -58,12 +58,17 @@ def train(
 
     Raises:
         ConfigError: another process trains this run, or its weights stopped being finite numbers.
+        ConfigError: the config says that something is carried, and no hooks do so.
         HeadstartError: the game or a setting is at fault. The folder then holds FAILED, with the line.
         KeyboardInterrupt: the folder stays unfinished; the next call starts the run afresh.
     """
     run = Run(Path(root) / config.key())
     if run.done:
         return run
+    if config.transfer is not None and hooks is None:
+        raise ConfigError(
+            f"run {run.key} says that something is carried into it, and found no hooks: expected those that do so"
+        )
     with _held(run, wait):
         if run.done:  # somebody else finished it meanwhile
             return run
@@ -172,7 +177,7 @@ def _held(run: Run, wait: bool) -> Iterator[None]:
     """Nobody else trains the run meanwhile."""
     run.path.mkdir(parents=True, exist_ok=True)
     try:
-        with run.lock().acquire(timeout=-1 if wait else 0):
+        with run.lock().acquire(timeout=-1 if wait else LOOK, poll_interval=LOOK / 5):
             yield
     except Timeout as error:
         raise ConfigError(

@@ -82,9 +82,8 @@ def make_env(task: Task | str, *, render: bool = False) -> gym.Env[Any, Any]:
     """
     task = Task(game=task) if isinstance(task, str) else task
     game = _found(task)
-    env = _make(game, task, render)
-    if game.adapt is not None:
-        env = load_attribute(game.adapt, kind="game")(env)
+    with _creating(task):
+        env = create(game, _arguments(game, task, render))
     env = change_env(count_from_zero(env), task.change, task.game, named(game, env.metadata).actions)
     env = as_bytes(env)
     check_spaces(env.observation_space, env.action_space, task.game)
@@ -191,16 +190,17 @@ def _agents(task: Task, game: Game, n_envs: int, render: bool) -> VecEnv:
     return _with_names(venv, named(game, venv.metadata or {}), task.change)
 
 
-def _make(game: Game, task: Task, render: bool) -> Any:
-    arguments = _arguments(game, task, render)
-    with _creating(task):
-        if game.entry is None:
-            return gym.make(task.game, disable_env_checker=True, **arguments)
+def create(game: Game, arguments: dict[str, Any]) -> Any:
+    """A game's own environment, adapted to Gymnasium where that is needed, and nothing else. Raises what it raises."""
+    if game.entry is None:
+        env: Any = gym.make(game.id, disable_env_checker=True, **arguments)
+    else:
         entry = load_attribute(game.entry, kind="game")
-        if "max_episode_steps" in inspect.signature(entry).parameters:
-            return entry(**arguments)
-        limit = arguments.pop("max_episode_steps", None)
-        return entry(**arguments) if limit is None else TimeLimit(entry(**arguments), limit)
+        own = "max_episode_steps" in inspect.signature(entry).parameters
+        limit = None if own else arguments.get("max_episode_steps")
+        env = entry(**{key: value for key, value in arguments.items() if own or key != "max_episode_steps"})
+        env = env if limit is None else TimeLimit(env, limit)
+    return env if game.adapt is None else load_attribute(game.adapt, kind="game")(env)
 
 
 def _arguments(game: Game, task: Task, render: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -35,6 +36,27 @@ def test_imports_only_go_down(path: Path) -> None:
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     source = path.read_text()
     assert not source.strip() or ast.get_docstring(ast.parse(source))
+
+
+def rooms_told() -> set[str]:
+    """The files and folders in the first column of the design's table; the first of a line names the floor of all."""
+    told = set()
+    for line in (HOME / "docs" / "design.md").read_text().splitlines():
+        if line.startswith(tuple(f"| `{floor}/" for floor in FLOORS)):
+            first, *others = re.findall(r"`([\w/.]+)`", line.split("|")[1])
+            told |= {first, *(f"{first.partition('/')[0]}/{other}" for other in others)}
+    return told
+
+
+def test_the_design_names_every_room() -> None:
+    there = set()
+    for path in MODULES:
+        floor, *inside = path.relative_to(HOME).parts
+        if not path.name.startswith("__"):
+            there.add(f"{floor}/{inside[0]}" + ("/" if len(inside) > 1 else ""))
+    told = rooms_told()
+    assert there - told == set()
+    assert {room for room in told if not (HOME / room).exists()} == set()
 
 
 @pytest.mark.parametrize("floor", FLOORS)

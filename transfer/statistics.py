@@ -222,17 +222,19 @@ def holm(p: Mapping[str, float]) -> dict[str, float]:
     return {name: adjusted[name] for name in p}
 
 
-def smallest_p(n_seeds: int, n_arms: int, permutations: int = PERMUTATIONS) -> float:
+def smallest_p(n_seeds: int, n_arms: int, permutations: int = PERMUTATIONS, *, n_scratch: int | None = None) -> float:
     """The smallest p value that an arm can get in this design, however large its effect; 1 with fewer than 2 seeds.
 
-    Of the C(2n, n) relabellings of two groups of n, the observed one and its mirror image are the least that can
-    be as extreme. `n_arms` counts the arms besides scratch; beyond `CLOSED` of them, Holm's factor comes on top.
+    Of the C(m + n, n) relabellings of scratch's m seeds and the arm's n, the observed one is as extreme as itself, and
+    where m = n so is its mirror image. `n_scratch` is m, by default n. `n_arms` counts the arms besides scratch; beyond
+    `CLOSED` of them, Holm's factor comes on top.
     """
-    if n_seeds < 2 or n_arms < 1:
+    sizes = (n_seeds if n_scratch is None else n_scratch, n_seeds)
+    if min(sizes) < 2 or n_arms < 1:
         return 1.0
-    exact = relabellings((n_seeds, n_seeds)) <= EXACT and (n_arms == 1 or n_arms > CLOSED)
+    exact = relabellings(sizes) <= EXACT and (n_arms == 1 or n_arms > CLOSED)
     drawn = 0.0 if exact else 1 / (1 + permutations)
-    pair = max(2 / math.comb(2 * n_seeds, n_seeds), drawn)
+    pair = max((2 if sizes[0] == sizes[1] else 1) / relabellings(sizes), drawn)
     return min(1.0, pair * (n_arms if n_arms > CLOSED else 1))
 
 

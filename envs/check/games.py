@@ -6,9 +6,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import gymnasium
-from gymnasium.wrappers import TimeLimit
-
 from envs.catalogue import Game, find_game, import_quietly
 from envs.check import parts
 from envs.check.batches import check_vectors
@@ -20,6 +17,7 @@ from envs.check.report import Fault, Report, raised
 from envs.errors import HeadstartError, MissingExtra, UnknownName
 from envs.registration import register_games
 from envs.registry import load_attribute
+from envs.vector import create
 
 UNSAID = Fault(
     "the game has several agents, and its factory does not say so",
@@ -91,18 +89,11 @@ def _maker(game: Game) -> Make:
     register_games()
     if game.requires is not None:
         import_quietly(game.requires)
-    creator = load_attribute(game.entry, kind="game") if game.entry is not None else None
-    adapt = load_attribute(game.adapt, kind="game") if game.adapt is not None else None
+    for target in filter(None, (game.entry, game.adapt)):
+        load_attribute(target, kind="game")
 
     def make(**keywords: Any) -> Any:
-        arguments = {**game.arguments, **keywords}
-        if creator is None:
-            env: Any = gymnasium.make(game.id, disable_env_checker=True, **arguments)
-        else:
-            limit = arguments.pop("max_episode_steps", None)
-            env = creator(**arguments)
-            env = env if limit is None else TimeLimit(env, limit)
-        return env if adapt is None else adapt(env)
+        return create(game, {**game.arguments, **keywords})
 
     return make
 

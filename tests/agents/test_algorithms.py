@@ -88,7 +88,6 @@ def test_presets_go_from_default_to_family_to_game(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(presets, "_presets", lambda: tables)
     assert presets.preset("ppo", CARTPOLE) == {"n_steps": 1, "gamma": 0.2, "vf_coef": 0.3}
     assert presets.preset("sb3-ppo", CARTPOLE) == presets.preset("ppo", CARTPOLE)
-    assert presets.preset_sources("ppo", CARTPOLE) == ["a", "b", "c"]
     assert presets.preset("sac", CARTPOLE) == {}
 
 

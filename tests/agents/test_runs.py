@@ -1,17 +1,20 @@
 """Run folders: states, names, evaluations, removal."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents import files
 from agents.config import Evaluation, RunConfig
 from agents.evaluation import EpisodeResults
 from agents.evaluations import append_evaluation, read_evaluations, write_header
-from agents.runs import Run, find_policy, find_run, list_runs, prunable, prune, remove, runs_root
+from agents.runs import LOOK, Run, find_policy, find_run, list_runs, prunable, prune, remove, runs_root
 from envs.errors import CheckpointError, ConfigError, UnknownName
 from envs.task import Task
 
@@ -134,6 +137,34 @@ def test_sizes_add_up(make: Make) -> None:
     (run.path / "policy").mkdir()
     (run.path / "policy" / "x").write_bytes(b"12345")
     assert run.size_bytes == before + 5
+
+
+def test_a_size_can_be_asked_for_while_the_run_is_written(make: Make) -> None:
+    run, ended = make("a"), threading.Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            with files.folder_beside(run.path / "snapshots" / "0") as folder:
+                (folder / "weights").write_text("x" * 10)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert all(run.size_bytes > 0 for _ in range(1500))
+    finally:
+        ended.set()
+        writer.join()
+
+
+def test_who_looks_whether_a_run_is_trained_does_not_keep_others_from_it(make: Make) -> None:
+    run = make("a")
+    look = FileLock(run.lock().lock_file, thread_local=False)
+    look.acquire()
+    threading.Timer(LOOK / 4, look.release).start()
+    assert not run.locked
+    look.acquire()
+    threading.Timer(LOOK / 4, look.release).start()
+    assert remove(run) > 0
 
 
 def test_removing_and_pruning(make: Make, tmp_path: Path) -> None:

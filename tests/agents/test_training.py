@@ -443,3 +443,10 @@ class Pixels(gym.Env[np.ndarray, int]):
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         self.left -= 1
         return np.full((40, 36, 1), self.left, np.uint8), 1.0, self.left == 0, False, {}
+
+
+def test_a_run_that_carries_something_is_not_trained_from_scratch(tmp_path: Path) -> None:
+    config = RunConfig(task=CARTPOLE, steps=64, hyperparameters=SMALL["ppo"], transfer={"source": "a", "by": []})
+    with pytest.raises(ConfigError, match="says that something is carried into it, and found no hooks"):
+        train(config, tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -214,6 +214,29 @@ def test_scores_that_are_not_numbers_are_left_out_and_told() -> None:
     assert found["failed"] == ["seed 1: a score is not a number"]
 
 
+def test_an_arm_that_lost_seeds_is_not_said_to_be_unable_to_reject_when_it_does() -> None:
+    document = results(study(arm("finetune", GOOD.scores[:3], ("seed 3: it broke", "seed 4: it broke"))))
+    verdict, smallest = document["arms"]["finetune"]["verdict"], document["measured"]["test"]["smallest_p"]
+    assert (verdict["verdict"], verdict["p"]) == ("helps", pytest.approx(1 / 56))
+    assert smallest == pytest.approx(1 / 56)
+    assert "note" not in verdict
+    assert not any("cannot reject" in note for note in document["notes"])
+
+
+def test_why_no_threshold_was_chosen() -> None:
+    rest = {"thresholds": (), "random": None, "reference": None}
+    none = arm("scratch", np.empty((0, len(STEPS))), ("seed 0: it broke",))
+    assert (
+        "no seed of scratch finished"
+        in results(study(GOOD, scratch=none, **rest))["arms"]["finetune"]["time_to_threshold"]["note"]
+    )
+    flat = arm("scratch", np.ones((5, len(STEPS))))
+    assert (
+        "scratch did not improve"
+        in results(study(GOOD, scratch=flat, **rest))["arms"]["finetune"]["time_to_threshold"]["note"]
+    )
+
+
 def test_three_seeds_cannot_reject_and_that_is_said() -> None:
     document = results(study(arm("finetune", GOOD.scores[:3]), scratch=arm("scratch", curves(20, 300, 3))))
     verdict = document["arms"]["finetune"]["verdict"]

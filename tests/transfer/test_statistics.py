@@ -278,6 +278,13 @@ def test_the_smallest_p_is_attained_by_arms_far_away(n_seeds: int, n_arms: int) 
     assert min(found.adjusted.values()) == pytest.approx(statistics.smallest_p(n_seeds, n_arms, 2_000))
 
 
+@pytest.mark.parametrize(("n_scratch", "n_seeds"), [(5, 3), (3, 5), (6, 2), (4, 4)])
+def test_the_smallest_p_of_unequal_groups_is_attained(n_scratch: int, n_seeds: int) -> None:
+    arms = {"a": 1e6 + np.arange(n_seeds, dtype=float)}
+    found = statistics.permutation_test(np.arange(n_scratch, dtype=float), arms, np.random.default_rng(0))
+    assert found.adjusted["a"] == pytest.approx(statistics.smallest_p(n_seeds, 1, n_scratch=n_scratch))
+
+
 @pytest.mark.parametrize(
     ("p", "difference", "said"),
     [(0.01, 3.0, "helps"), (0.01, -3.0, "hurts"), (0.05, 1.0, "helps"), (0.051, 3.0, "no evidence")],

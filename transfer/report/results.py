@@ -98,7 +98,8 @@ def _asymptote(measured: Measured, name: str) -> dict[str, Any]:
 def _times(measured: Measured, name: str, source_steps: float = 0.0) -> Entry:
     """Time to the foremost threshold, and to all of them under `thresholds`."""
     if not measured.thresholds:
-        return compare.nothing("the study names no thresholds, and scratch did not improve, so none was chosen")
+        why = "scratch did not improve" if len(measured.scores[BASELINE]) else "no seed of scratch finished"
+        return compare.nothing(f"the study names no thresholds, and {why}, so none was chosen")
     steps = measured.data.steps
     entries = []
     for threshold in measured.thresholds:
@@ -143,16 +144,17 @@ def _verdict(measured: Measured, name: str) -> dict[str, Any] | None:
     p = test.adjusted[name]
     difference = float(sample.mean() - measured.samples[BASELINE].mean())
     said = {"verdict": statistics.verdict(p, difference), "p": p, "p_single": test.single[name], **metric}
-    smallest = _smallest(measured)
+    smallest = _smallest(measured)[name]
     if smallest > 1 - statistics.LEVEL:
         said["note"] = f"this design cannot reject: its smallest possible p is {smallest:.3g}"
     return said
 
 
-def _smallest(measured: Measured) -> float:
-    """The smallest p that the seeds at hand allow."""
-    counts = [len(sample) for sample in measured.samples.values() if len(sample) > 1]
-    return statistics.smallest_p(min(counts, default=0), max(0, len(counts) - 1))
+def _smallest(measured: Measured) -> dict[str, float]:
+    """The smallest p that the seeds at hand allow each arm that is tested."""
+    counts = {name: len(sample) for name, sample in measured.samples.items() if len(sample) > 1}
+    base = counts.pop(BASELINE, 0)
+    return {name: statistics.smallest_p(n, len(counts), n_scratch=base) for name, n in counts.items()}
 
 
 def _curve(scores: metrics.Array) -> dict[str, list[float | None]] | None:
@@ -222,7 +224,7 @@ def _how(measured: Measured) -> dict[str, Any]:
             "method": test.method if test else None,
             "permutations": test.permutations if test else None,
             "level": round(1 - statistics.LEVEL, 6),
-            "smallest_p": _smallest(measured),
+            "smallest_p": min(_smallest(measured).values(), default=1.0),
         },
         "version": version("headstart"),
     }
