@@ -48,7 +48,7 @@ def train_seed(game: str, entry: dict[str, Any], seed: int) -> tuple[float, floa
         seed=seed,
         evaluation=evaluation,
     )
-    run = train(config, runs_root(None))
+    run = train(config, runs_root(None), wait=True)
     result = evaluate(run.policy(), task, episodes=EPISODES, mode=default_mode(algorithm), seed=seed)
     provenance = json.loads((run.path / "provenance.json").read_text())
     return float(np.mean(result.returns)), float(provenance["training_cpu_seconds"])
