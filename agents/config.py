@@ -60,15 +60,18 @@ class RunConfig(BaseModel):
     transfer: dict[str, Any] | None = None
     """What is carried into the run and how; written and read by the floor above, part of the key."""
     sources: dict[str, str] = Field(default_factory=dict)
-    """SHA-256 of the source text behind every `module:function` that the run calls."""
+    """SHA-256 of the source text of the modules that make a plug-in game, and behind every `module:function`."""
 
     def with_sources(self) -> "RunConfig":
-        """The same run with the hashes of the user's functions that its task calls. Raises ConfigError."""
-        from envs.customise import source_of
+        """The same run with the hashes of the user's code that its task runs: the game's and the functions'.
+
+        Raises ConfigError or UnknownName.
+        """
+        from envs.customise import source_of, source_of_game
 
         called = [self.task.change.reward, self.task.change.observation]
         hashes = {target: source_of(target) for target in called if target is not None}
-        return self.model_copy(update={"sources": {**self.sources, **hashes}})
+        return self.model_copy(update={"sources": {**self.sources, **source_of_game(self.task.game), **hashes}})
 
     def key(self) -> str:
         """16 hexadecimal digits: a hash of all that decides the weights and the evaluations."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import ConfigError, MissingExtra
-from envs.registry import did_you_mean, load_attribute, missing_module
+from envs.registry import did_you_mean, failed_import, load_attribute
 
 GROUP = "headstart.games"
 """Entry points of this group are games: name = id, value = environment class or factory."""
@@ -88,6 +88,19 @@ def find_game(name: str) -> Game:
     elif name in _registered():
         return _registered_game(name, name)
     raise did_you_mean("game", name, _near(name) or {*(game.id for game in list_games()), *_registered()})
+
+
+def makers(name: str) -> set[str]:
+    """The modules that make a game which neither the catalogue nor Gymnasium brings. Raises what `find_game` does."""
+    game = find_game(name)
+    if game.id in _catalogue()[0] or game.requires is not None:
+        return set()
+    if game.entry is not None:
+        return {game.entry.partition(":")[0]}
+    module, _, identifier = name.rpartition(":")
+    spec = _registered()[identifier]
+    found = {module, _module(spec.entry_point), _module(spec.vector_entry_point)} - {"", None}
+    return {str(each) for each in found if str(each).partition(".")[0] != "gymnasium"}
 
 
 def _near(name: str) -> set[str]:
@@ -181,12 +194,12 @@ def _require(game: Game) -> None:
 
 
 def _import(module: str, name: str) -> bool:
+    if not all(module.split(".")):
+        raise ConfigError(f"game {name!r} should be written 'Id-v0' or 'module:Id-v0'")
     try:
         import_quietly(module)
-    except ModuleNotFoundError as error:
-        raise missing_module(name, error, "game") from error
-    except ValueError as error:
-        raise ConfigError(f"game {name!r} should be written 'Id-v0' or 'module:Id-v0'") from error
+    except Exception as error:
+        raise failed_import(name, module, error, "game") from error
     return True
 
 
@@ -209,5 +222,9 @@ def _registered_game(name: str, identifier: str) -> Game:
 
 
 def _origin(spec: Any) -> str:
-    entry = spec.entry_point
-    return str(entry).partition(":")[0] if isinstance(entry, str) else str(getattr(entry, "__module__", "a function"))
+    return _module(spec.entry_point) or "a function"
+
+
+def _module(entry: Any) -> str | None:
+    """The module of an entry point, which is `module:attribute` or a callable."""
+    return entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", None)

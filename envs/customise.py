@@ -22,6 +22,7 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import StickyAction, TransformAction
 
+from envs.catalogue import makers
 from envs.errors import ConfigError, GameError
 from envs.registry import did_you_mean, load_attribute
 from envs.task import Change
@@ -37,12 +38,27 @@ def source_of(target: str) -> str:
     """
     load_attribute(target, kind="function")
     module = target.partition(":")[0]
+    source = source_of_module(module)
+    if source is None:
+        raise ConfigError(f"function {target!r}: the module {module!r} has no Python source to tell versions by")
+    return source
+
+
+def source_of_game(name: str) -> dict[str, str]:
+    """Module → SHA-256 of its source text, for the modules of other people that make a game.
+
+    Empty for the games of the catalogue, whose numbers Headstart answers for, and for Gymnasium's own.
+    """
+    found = {module: source_of_module(module) for module in makers(name)}
+    return {module: source for module, source in found.items() if source is not None}
+
+
+def source_of_module(module: str) -> str | None:
+    """SHA-256 of an imported module's source text; None if there is none."""
     try:
         text = inspect.getsource(sys.modules[module])
-    except (OSError, TypeError) as error:
-        raise ConfigError(
-            f"function {target!r}: the module {module!r} has no Python source to tell versions by"
-        ) from error
+    except (KeyError, OSError, TypeError):
+        return None
     return hashlib.sha256(text.encode()).hexdigest()
 
 

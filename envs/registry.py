@@ -6,11 +6,13 @@ everywhere.
 
 import difflib
 import importlib
+import traceback
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
-from envs.errors import ConfigError, MissingExtra, UnknownName
+from envs.errors import ConfigError, HeadstartError, MissingExtra, UnknownName
 
 EXTRA_OF_MODULE = {
     "sb3_contrib": "contrib",
@@ -41,13 +43,25 @@ def load_attribute(target: str, *, kind: str = "name") -> Any:
         raise ConfigError(f"{kind} {target!r} should be written 'module:attribute', such as 'mygame:reward'")
     try:
         found = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise missing_module(target, error, kind) from error
+    except Exception as error:
+        raise failed_import(target, module_name, error, kind) from error
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise ConfigError(f"{kind} {target!r}: module {module_name!r} has no attribute {part!r}")
         found = getattr(found, part)
     return found
+
+
+def failed_import(wanted: str, module: str, error: Exception, kind: str) -> HeadstartError:
+    """The error for a module that cannot be imported: it is not there, or what it raised and where."""
+    if isinstance(error, HeadstartError):
+        return error
+    if isinstance(error, ModuleNotFoundError):
+        return missing_module(wanted, error, kind)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = "" if isinstance(error, SyntaxError) else f" ({Path(last.filename).name}, line {last.lineno})"
+    said = " ".join(str(error).split())
+    return ConfigError(f"{kind} {wanted!r}: importing {module!r} raised {type(error).__name__}: {said}{where}")
 
 
 def missing_module(wanted: str, error: ModuleNotFoundError, kind: str) -> MissingExtra | ConfigError:

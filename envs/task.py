@@ -1,5 +1,6 @@
 """A task: a game with its arguments and its changes. What a study file calls ``[source]`` and ``[target]``."""
 
+import json
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -45,8 +46,8 @@ class Task(BaseModel):
     """How the game is customised."""
 
     def __str__(self) -> str:
-        details = [f"{name}={value}" for name, value in self.arguments.items()]
-        details += [f"{name}={value}" for name, value in self.change.model_dump(exclude_defaults=True).items()]
+        changed = self.change.model_dump(mode="json", exclude_defaults=True)
+        details = [f"{name}={_written(value)}" for name, value in {**self.arguments, **changed}.items()]
         return f"{self.game}({', '.join(details)})" if details else self.game
 
     @classmethod
@@ -58,3 +59,14 @@ class Task(BaseModel):
         change = {name: value for name, value in settings.items() if name in Change.model_fields}
         arguments = {name.removeprefix("arguments."): value for name, value in settings.items() if name not in change}
         return validated(cls, {"game": game, "arguments": arguments, "change": change}, "--change")
+
+    def changed(self, settings: dict[str, Any]) -> "Task":
+        """This task with flat settings, as those of `customised`, over its own arguments and changes."""
+        arguments = {f"arguments.{name}": value for name, value in self.arguments.items()}
+        own = self.change.model_dump(exclude_defaults=True)
+        return Task.customised(self.game, {**arguments, **own, **settings})
+
+
+def _written(value: Any) -> str:
+    """A value as it is typed after `--change NAME=`."""
+    return json.dumps(value) if isinstance(value, list | tuple | bool) else str(value)

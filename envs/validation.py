@@ -37,6 +37,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         .replace("Input should be", "expected")
         .replace("expected greater than or equal to", "expected at least")
         .replace("an object", "a table")
+        .replace("a valid tuple", "a list")
+        .replace("a valid list", "a list")
+        .replace("a valid dictionary", "a table")
         .strip()
     )
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

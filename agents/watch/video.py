@@ -14,6 +14,7 @@ from agents.policy import Policy
 from agents.watch import theme
 from agents.watch.show import Show, pictures, side_by_side
 from envs.errors import ConfigError
+from envs.headless import headless
 from envs.task import Task
 
 SUFFIXES = (".mp4", ".gif")
@@ -154,18 +155,6 @@ def _palette(sample: Sequence[Image.Image]) -> Image.Image:
     near = np.abs(entries[:, None] - exact).sum(axis=2).min(axis=1) < NEAR
     palette.putpalette(np.concatenate([exact, entries[~near]]).ravel().tolist())
     return palette
-
-
-@contextmanager
-def headless() -> Iterator[None]:
-    """Let games that draw with SDL do so without looking for a screen or loudspeakers."""
-    unset = [name for name in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER") if name not in os.environ]
-    os.environ.update(dict.fromkeys(unset, "dummy"))
-    try:
-        yield
-    finally:
-        for name in unset:
-            os.environ.pop(name, None)
 
 
 @contextmanager

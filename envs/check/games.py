@@ -15,6 +15,7 @@ from envs.check.play import play
 from envs.check.players import Player, Players
 from envs.check.report import Fault, Report, raised
 from envs.errors import HeadstartError, MissingExtra, UnknownName
+from envs.headless import headless
 from envs.registration import register_games
 from envs.registry import load_attribute
 from envs.vector import create
@@ -100,8 +101,8 @@ def _maker(game: Game) -> Make:
 
 @contextlib.contextmanager
 def _hushed(report: Report) -> Iterator[None]:
-    """What games print and warn of while they are checked stays off the screen."""
-    with contextlib.redirect_stdout(io.StringIO()) as said, warnings.catch_warnings():
+    """What games print, draw and warn of while they are checked stays off the screen."""
+    with contextlib.redirect_stdout(io.StringIO()) as said, warnings.catch_warnings(), headless():
         warnings.simplefilter("ignore")
         yield
     lines = [line for line in said.getvalue().splitlines() if line.strip() and not line.startswith("pygame")]

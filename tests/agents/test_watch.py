@@ -23,9 +23,10 @@ from agents.watch.pictures import as_picture, features_of, fit, is_planes, plane
 from agents.watch.show import Show, pictures, settled
 from agents.watch.terminal import half_blocks, line, panels, watch_in_terminal
 from agents.watch.theme import fitted, font, number
-from agents.watch.video import check_suffix, headless, record, write_gif
+from agents.watch.video import check_suffix, record, write_gif
 from agents.watch.window import Clock, watch_in_window
 from envs.errors import ConfigError
+from envs.headless import headless
 
 WIDTHS = {"left": 4, "right": 5}
 

@@ -17,7 +17,9 @@ from gymnasium import spaces
 
 from envs.catalogue import find_game, list_games
 from envs.check import check_game
+from envs.customise import source_of_game
 from envs.errors import ConfigError, UnknownName
+from envs.registry import load_attribute
 from envs.vector import interface, make_vec
 
 LEVER = '''
@@ -236,6 +238,41 @@ def test_a_broken_entry_point_is_one_line_and_does_not_harm_the_list(installed: 
         find_game("lever/Gone-v0")
     (fault,) = check_game("lever/Gone-v0").faults
     assert "has no attribute 'Handle'" in fault.what
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import gymnasium\n\nraise ValueError('half done')\n", r"ValueError: half done \(broken\.py, line 3\)"),
+        ("def game(:\n", r"SyntaxError: invalid syntax \(broken\.py, line 1\)"),
+        ("from gymnasium import Gome\n", r"ImportError: cannot import name 'Gome' from .* \(broken\.py, line 1\)"),
+    ],
+)
+def test_a_module_that_raises_is_one_line_with_the_place(text: str, said: str, installed: Path) -> None:
+    (installed / "leverworks" / "broken.py").write_text(text)
+    words = rf"^game '.*': importing 'leverworks\.broken' raised {said}$"
+    with pytest.raises(ConfigError, match=words):
+        find_game("leverworks.broken:Lever-v0")
+    with pytest.raises(ConfigError, match=words):
+        load_attribute("leverworks.broken:Lever", kind="game")
+    (fault,) = check_game("leverworks.broken:Lever-v0").faults
+    assert "importing 'leverworks.broken' raised" in fault.what
+
+
+@pytest.mark.parametrize("name", [":Lever-v0", ".games:Lever-v0", "leverworks..games:Lever-v0"])
+def test_a_name_that_no_module_can_have_is_told_how_to_write_it(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"should be written 'Id-v0' or 'module:Id-v0'"):
+        find_game(name)
+
+
+def test_a_game_of_other_people_is_known_by_its_source(installed: Path) -> None:
+    assert set(source_of_game("lever/Lever-v0")) == {"leverworks.games"}
+    assert set(source_of_game("leverworks.registered:Lever-v0")) == {"leverworks.registered"}
+
+
+@pytest.mark.parametrize("name", ["headstart/CartPole-v1", "CartPole-v1", "FrozenLake-v1", "MiniGrid-Fetch-5x5-N2-v0"])
+def test_a_game_of_the_catalogue_or_of_gymnasium_has_no_source_of_its_own(name: str) -> None:
+    assert source_of_game(name) == {}
 
 
 def test_a_module_that_registers_another_id_is_answered_with_it(installed: Path) -> None:

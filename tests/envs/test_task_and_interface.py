@@ -154,3 +154,17 @@ def test_a_registered_name_is_never_overwritten_in_silence() -> None:
 def test_every_mistake_of_a_user_is_a_headstart_error() -> None:
     for kind in (UnknownName, MissingExtra, ConfigError):
         assert issubclass(kind, HeadstartError)
+
+
+def test_a_task_is_written_as_it_is_typed() -> None:
+    task = Task.customised("mygame:Lever-v0", {"fast": True, "actions": ["right", 0], "sticky": 0.1})
+    assert str(task) == 'mygame:Lever-v0(fast=true, actions=["right", 0], sticky=0.1)'
+
+
+def test_a_task_is_changed_over_its_own_arguments_and_changes() -> None:
+    task = Task.customised("Acrobot-v1", {"time_limit": 9, "gravity": 1.0, "arguments.sticky": 2})
+    changed = task.changed({"sticky": 0.5, "gravity": 2.0})
+    assert changed.arguments == {"gravity": 2.0, "sticky": 2}
+    assert (changed.change.time_limit, changed.change.sticky) == (9, 0.5)
+    with pytest.raises(ConfigError, match=r"change\.actions: found 'left', expected a list$"):
+        task.changed({"actions": "left"})

@@ -84,7 +84,7 @@ def test_a_game_is_shown_with_spaces_names_scores_and_arguments(capsys: pytest.C
     assert [line.split() for line in out.splitlines() if line.split()[0] in ("arguments", "features", "scores")] == [
         ["features", "position,", "velocity,", "angle,", "angular_velocity"],
         ["arguments", "length=2.0"],
-        ["scores", "reference", "500,", "threshold", "475"],
+        ["scores", "random", "50.14,", "reference", "500,", "threshold", "475"],
     ]
     assert "observations  Box 4 float32, -∞ to ∞" in out
     assert "left, right" in out

@@ -1,12 +1,13 @@
 """What all verbs say things with: lines, JSON, progress, and how settings are written on the command line."""
 
 import json
+import shutil
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import typer
 
@@ -16,7 +17,11 @@ RunsOption = Annotated[str | None, typer.Option("--runs", help="Where runs live;
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 ChangeOption = Annotated[
     list[str] | None,
-    typer.Option("--change", help="Customise the game: time_limit=200, sticky=0.1, an argument=value. Repeatable."),
+    typer.Option(
+        "--change",
+        help="Customise the game: time_limit=200, sticky=0.1, actions=[0,2], reward=module:function, "
+        "observation=module:function, or an argument of the game. Repeatable.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Override a hyperparameter: learning_rate=1e-3. Repeatable.")
@@ -87,7 +92,8 @@ class _Lines:
         now = time.monotonic()
         if tenth > self.tenth and (now - self.last > 2 or done >= self.total):
             self.tenth, self.last = tenth, now
-            print(f"{self.label}: {done:,} of {self.total:,} {note}".rstrip(), file=sys.stderr, flush=True)
+            line = f"{self.label}: {done:,} of {self.total:,} steps"
+            print(f"{line}, {note}" if note else line, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -115,16 +121,38 @@ def _bar(total: int, label: str) -> Iterator[Progress]:
         yield Bar()
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """An aligned table on standard output; numbers are aligned by whoever formats them."""
+NARROWEST = 20
+"""Characters below which a column is not folded: the terminal breaks the lines instead."""
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = ()) -> None:
+    """An aligned table on standard output, the columns in `right` to the right, as numbers are.
+
+    Nothing is cut: a key or a name that was cut could not be typed again. A row is one line, but for a terminal that
+    is too narrow: there the widest column is folded.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    grid = Table(*headings, box=None, header_style="bold", pad_edge=False)
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    room = shutil.get_terminal_size().columns - sum(widths) - 2 * (len(widths) - 1) + max(widths)
+    folds = sys.stdout.isatty() and NARROWEST <= room < max(widths)
+    grid = Table(box=None, header_style="bold", pad_edge=False)
+    for width, heading in zip(widths, headings, strict=True):
+        limit = room if folds and width == max(widths) else width
+        justify: Literal["left", "right"] = "right" if heading in right else "left"
+        grid.add_column(heading, justify=justify, width=limit, no_wrap=limit == width, overflow="fold")
     for row in rows:
         grid.add_row(*row)
-    width = None if sys.stdout.isatty() else 160
-    Console(width=width, highlight=False, markup=False).print(grid)
+    console = Console(width=sum(widths) + 2 * len(widths), highlight=False, markup=False)
+    with console.capture() as drawn:
+        console.print(grid)
+    say("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def size(n_bytes: int) -> str:

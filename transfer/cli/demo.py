@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transfer.cli.console import RunsOption
+from transfer.cli.console import JsonOption, RunsOption
 
 if TYPE_CHECKING:
     from transfer.study.data import StudyData
@@ -18,7 +18,10 @@ FILMED_AT = 0.1
 def demo(
     runs: RunsOption = None,
     results: Annotated[Path, typer.Option("--results", help="Where results go.")] = Path("results"),
-    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes; default: the cores.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Runs trained at once; by default one a core.")
+    ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Run the demo study, film scratch and transferred agents side by side, and say where the report is.
 
@@ -26,19 +29,23 @@ def demo(
     kickstarting and shaping, and compared with learning from scratch over several seeds.
     """
     from agents.runs import runs_root
-    from transfer.cli.console import say
+    from transfer.cli.console import emit_json, say
     from transfer.cli.study import run_and_show
     from transfer.report import write
     from transfer.study.spec import load_study
     from transfer.study.store import collect
 
     root = runs_root(runs)
-    folder = run_and_show(STUDY, root=root, results=results, workers=workers)
+    folder = run_and_show(STUDY, root=root, results=results, workers=workers, silent=json)
     data = collect(load_study(STUDY), root)
     video = film(data, root, folder / "side-by-side.mp4")
     write(data, folder, video=video)
-    say(f"video:  {video.resolve()}")
-    say(f"report: {(folder / 'report.html').resolve()}")
+    video, page = video.resolve(), (folder / "report.html").resolve()
+    if json:
+        emit_json({"video": str(video), "report": str(page)})
+        return
+    say(f"video:  {video}")
+    say(f"report: {page}")
 
 
 def film(data: "StudyData", root: Path, path: Path) -> Path:

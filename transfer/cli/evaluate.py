@@ -26,7 +26,7 @@ def evaluate(
     from agents.runs import find_policy, runs_root
     from envs.errors import ConfigError
     from envs.task import Task
-    from transfer.cli.console import emit_json, parse_settings, say
+    from transfer.cli.console import counted, emit_json, parse_settings, say
 
     asked = Task.customised(game, parse_settings(change)) if game else None
     policy = find_policy(run, runs_root(runs), step=step, task=asked)
@@ -34,7 +34,7 @@ def evaluate(
     if task is None:
         raise ConfigError(f"{run}: the game of this policy is not known; name it with --game")
     if change and asked is None:
-        task = Task.customised(task.game, {**task.arguments, **parse_settings(change)})
+        task = task.changed(parse_settings(change))
     mode = default_mode(policy.algorithm) if greedy is None else ("greedy" if greedy else "sampled")
     result = play(policy, task, episodes=episodes, mode=mode, seed=seed)
     document = {
@@ -52,8 +52,9 @@ def evaluate(
     if json:
         emit_json(document)
     else:
+        spread = document["standard_deviation"]
+        said = "" if spread is None else f"standard deviation {spread:.2f}, "
         say(
-            f"{task}: return {document['mean']:.2f} (standard deviation of an episode "
-            f"{document['standard_deviation'] or 0:.2f}, from {document['minimum']:.2f} to {document['maximum']:.2f})"
-            f" over {episodes} held-out episodes, {mode}"
+            f"{task}: mean return {document['mean']:.2f} over {counted(episodes, 'held-out episode')}, {mode} "
+            f"({said}from {document['minimum']:.2f} to {document['maximum']:.2f})"
         )

@@ -32,7 +32,6 @@ def mapping(
 ) -> None:
     """Show how the observations and actions of two games map: what is carried, what is dropped, what is new."""
     from agents.runs import runs_root
-    from envs.task import Task
     from transfer.carry import interface_of
     from transfer.cli.console import emit_json, parse_settings, say
     from transfer.mapping import Mapping
@@ -40,7 +39,7 @@ def mapping(
     root = runs_root(runs)
     before, after = task_of(source, root), task_of(target, root)
     if change:
-        after = Task.customised(after.game, {**after.arguments, **parse_settings(change)})
+        after = after.changed(parse_settings(change))
     found = Mapping.between(
         interface_of(before), interface_of(after), features=parse_pairs(feature), actions=parse_pairs(action)
     )

@@ -36,10 +36,14 @@ def train_with_progress(config: "RunConfig", root: Path, *, silent: bool = False
             last = f"return {mean_return:.2f}"
             bar.update(step, last)
 
+        def on_progress(done: int, _: int) -> None:
+            if done < config.steps:  # the end is the last evaluation's to tell, with what it gave
+                bar.update(done, last)
+
         return train_run(
             config,
             root,
-            on_progress=lambda done, _: bar.update(min(done, config.steps), last),
+            on_progress=on_progress,
             on_evaluation=on_evaluation,
         )
 

@@ -1,10 +1,13 @@
 """`headstart runs`: what has been trained, how large it is, and how to be rid of it."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from transfer.cli.console import JsonOption, RunsOption
+
+if TYPE_CHECKING:
+    from agents.runs import Run
 
 app = typer.Typer(help="List, show and remove run folders.", no_args_is_help=True)
 
@@ -13,7 +16,7 @@ app = typer.Typer(help="List, show and remove run folders.", no_args_is_help=Tru
 def list_(runs: RunsOption = None, json: JsonOption = False) -> None:
     """All runs with their state and size."""
     from agents.runs import list_runs, runs_root
-    from transfer.cli.console import emit_json, say, size, table
+    from transfer.cli.console import counted, emit_json, say, size, table
 
     root = runs_root(runs)
     rows = [_row(run) for run in list_runs(root)]
@@ -38,12 +41,17 @@ def list_(runs: RunsOption = None, json: JsonOption = False) -> None:
             )
             for r in rows
         ],
+        right=("seed", "steps", "size"),
     )
-    say(f"{len(rows)} runs, {size(sum(r['bytes'] for r in rows))}, in {root}")
+    say(f"{counted(len(rows), 'run')}, {size(sum(r['bytes'] for r in rows))}, in {root}")
 
 
 @app.command()
-def show(run: Annotated[str, typer.Argument(help="A run.")], runs: RunsOption = None, json: JsonOption = False) -> None:
+def show(
+    run: Annotated[str, typer.Argument(help="A run folder, a key or its beginning.")],
+    runs: RunsOption = None,
+    json: JsonOption = False,
+) -> None:
     """One run: its config, its evaluations and where everything is."""
     from agents.runs import find_run, runs_root
     from transfer.cli.console import emit_json, say, size, table
@@ -54,6 +62,7 @@ def show(run: Annotated[str, typer.Argument(help="A run.")], runs: RunsOption = 
     document = {
         **_row(found),
         "path": str(found.path),
+        "failure": found.failure,
         "config": found.config.model_dump(mode="json"),
         "evaluations": {"steps": [int(step) for step in evaluations.steps], "mean_returns": means},
         "snapshots": sorted(found.snapshots()),
@@ -63,45 +72,58 @@ def show(run: Annotated[str, typer.Argument(help="A run.")], runs: RunsOption = 
         return
     say(f"{found.path}  ({document['state']}, {size(document['bytes'])})")
     say(f"{document['task']}  {document['algorithm']}  seed {document['seed']}  {document['steps']:,} steps")
-    table(
-        ("step", "mean return"),
-        [(f"{step:,}", f"{mean:.2f}") for step, mean in zip(evaluations.steps, means, strict=True)],
-    )
+    if found.failure is not None:
+        say(f"failed: {found.failure}")
+    if means:
+        table(
+            ("step", "mean return"),
+            [(f"{step:,}", f"{mean:.2f}") for step, mean in zip(evaluations.steps, means, strict=True)],
+            right=("step", "mean return"),
+        )
     say(f"policies kept at steps {', '.join(f'{step:,}' for step in document['snapshots']) or 'none but the last'}")
 
 
 @app.command()
 def rm(
-    run: Annotated[list[str], typer.Argument(help="Runs to remove.")],
+    run: Annotated[list[str], typer.Argument(help="Run folders, keys or their beginnings.")],
     runs: RunsOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Remove runs."""
-    from agents.runs import find_run, remove, runs_root
-    from transfer.cli.console import say, size
+    from agents.runs import find_run, runs_root
 
     root = runs_root(runs)
-    for found in [find_run(name, root) for name in run]:
-        n_bytes = found.size_bytes
-        remove(found)
-        say(f"removed {found.path} ({size(n_bytes)})")
+    _remove([find_run(name, root) for name in run], json=json)
 
 
 @app.command()
 def prune(
     runs: RunsOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Remove runs that failed or were never finished, unless they are being trained now."""
-    from agents.runs import prunable, remove, runs_root
-    from transfer.cli.console import say, size
+    from agents.runs import prunable, runs_root
 
-    doomed = prunable(runs_root(runs))
-    total = sum(run.size_bytes for run in doomed)
+    _remove(prunable(runs_root(runs)), dry_run=dry_run, json=json)
+
+
+def _remove(doomed: "list[Run]", *, dry_run: bool = False, json: bool = False) -> None:
+    """Remove runs and say so: a line each and the sum, or one document."""
+    from agents.runs import remove
+    from transfer.cli.console import counted, emit_json, say, size
+
+    gone: list[dict[str, Any]] = []
     for run in doomed:
+        gone.append({"key": run.key, "path": str(run.path), "bytes": run.size_bytes})
         if not dry_run:
             remove(run)
-        say(f"{'would remove' if dry_run else 'removed'} {run.path}")
-    say(f"{len(doomed)} runs, {size(total)}")
+        if not json:
+            say(f"{'would remove' if dry_run else 'removed'} {run.path} ({size(gone[-1]['bytes'])})")
+    if json:
+        emit_json({"dry_run": dry_run, "removed": gone})
+    else:
+        say(f"{counted(len(gone), 'run')}, {size(sum(run['bytes'] for run in gone))}")
 
 
 def _row(run: Any) -> dict[str, Any]:

@@ -59,7 +59,8 @@ def _show(found: "list[RunStatus]") -> None:
         scores = [run.score for run in of_arm if run.score is not None]
         last = f"{sum(scores) / len(scores):.2f}" if scores else ""
         rows.append([arm, *counts, f"{100 * taken // total} %", last])
-    table(["arm", "done", "running", "failed", "waiting", "steps", "last return"], rows)
+    headings = ["arm", "done", "running", "failed", "waiting", "steps", "last return"]
+    table(headings, rows, right=headings[1:])
     for run in found:
         if run.phase == "failed":
             say(f"{run.arm} seed {run.seed} failed: {run.line}")

@@ -77,7 +77,7 @@ def _checked(file: Path, root: Path) -> "tuple[Plan, float]":
 
 def _announce(planned: "Plan", seconds: float, workers: int | None) -> None:
     """What will be trained and roughly what it costs, before it is."""
-    from transfer.cli.console import say
+    from transfer.cli.console import counted, say
     from transfer.study.pool import cores
 
     study, todo = planned.study, len(planned.unfinished)
@@ -94,11 +94,6 @@ def _announce(planned: "Plan", seconds: float, workers: int | None) -> None:
         f"{counted(todo, 'run')} to train ({finished} finished already), {planned.steps:,} steps: very roughly "
         f"{duration(seconds)} of CPU time, {duration(seconds / at_once)} with {at_once} at once, plus evaluation"
     )
-
-
-def counted(number: int, thing: str) -> str:
-    """``1 run``, ``2 runs``."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def duration(seconds: float) -> str:

@@ -9,12 +9,16 @@ from transfer.cli.console import ChangeOption, JsonOption, RunsOption, SetOption
 
 def train(
     game: Annotated[str, typer.Argument(help="A game: see `headstart games`.")],
-    algo: Annotated[str, typer.Option("--algo", help="The algorithm.")] = "ppo",
+    algo: Annotated[
+        str, typer.Option("--algo", help="ppo, dqn, a2c, sac, td3, ddpg, or one of sb3-contrib's.")
+    ] = "ppo",
     steps: Annotated[int, typer.Option("--steps", min=1, help="Budget of each run, in transitions.")] = 100_000,
     seeds: Annotated[str, typer.Option("--seeds", help="How many seeds from 0, or a list: 0,3,7.")] = "1",
     settings: SetOption = None,
     change: ChangeOption = None,
-    every: Annotated[int | None, typer.Option("--every", min=1, help="Steps between evaluations.")] = None,
+    every: Annotated[
+        int | None, typer.Option("--every", min=1, help="Steps between evaluations; else a fortieth of the budget.")
+    ] = None,
     episodes: Annotated[int, typer.Option("--episodes", min=1, help="Episodes of an evaluation.")] = 20,
     device: Annotated[str, typer.Option("--device", help="Torch device.")] = "cpu",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")] = 1,

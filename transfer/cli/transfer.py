@@ -23,7 +23,9 @@ OptionOption = Annotated[
 def transfer(
     run: Annotated[str, typer.Argument(help="The source: a run folder, a key or its beginning.")],
     game: Annotated[str, typer.Argument(help="The target: see `headstart games`.")],
-    by: Annotated[str, typer.Option("--by", help="The methods, joined by +, such as finetune+kickstart.")] = "finetune",
+    by: Annotated[
+        str, typer.Option("--by", help="finetune, kickstart, shape or a plug-in's; several are joined by +.")
+    ] = "finetune",
     steps: Annotated[int, typer.Option("--steps", min=1, help="Budget of each run, in transitions.")] = 100_000,
     algo: Annotated[str | None, typer.Option("--algo", help="The algorithm; else the source's.")] = None,
     seeds: Annotated[str, typer.Option("--seeds", help="How many seeds from 0, or a list: 0,3,7.")] = "1",
@@ -33,7 +35,9 @@ def transfer(
     step: Annotated[int | None, typer.Option("--step", min=0, help="The source's policy kept at this step.")] = None,
     settings: SetOption = None,
     change: ChangeOption = None,
-    every: Annotated[int | None, typer.Option("--every", min=1, help="Steps between evaluations.")] = None,
+    every: Annotated[
+        int | None, typer.Option("--every", min=1, help="Steps between evaluations; else a fortieth of the budget.")
+    ] = None,
     episodes: Annotated[int, typer.Option("--episodes", min=1, help="Episodes of an evaluation.")] = 20,
     device: Annotated[str, typer.Option("--device", help="Torch device.")] = "cpu",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")] = 1,

@@ -45,10 +45,11 @@ def watch(
 ) -> None:
     """Watch trained agents play, with the probabilities of their actions beside the picture."""
     from agents.watch.terminal import watch_in_terminal
-    from agents.watch.video import check_suffix, headless
+    from agents.watch.video import check_suffix
     from agents.watch.video import record as write
     from agents.watch.window import watch_in_window
     from envs.errors import ConfigError
+    from envs.headless import headless
     from transfer.cli.console import parse_settings, say
 
     if record is not None:
@@ -136,7 +137,4 @@ def played(reference: str, policy: "Policy", game: str | None, settings: dict[st
         return Task.customised(game, settings)
     if policy.task is None:
         raise ConfigError(f"{reference}: the game of this policy is not known; name it with --game")
-    if not settings:
-        return policy.task
-    own = policy.task.change.model_dump(exclude_defaults=True)
-    return Task.customised(policy.task.game, {**policy.task.arguments, **own, **settings})
+    return policy.task.changed(settings) if settings else policy.task
