@@ -69,15 +69,19 @@ class RunConfig(BaseModel):
         """
         from envs.customise import source_of, source_of_game
 
-        called = [self.task.change.reward, self.task.change.observation]
+        encoder = str(self.hyperparameters.get("encoder") or "")
+        called = [self.task.change.reward, self.task.change.observation, encoder if ":" in encoder else None]
         hashes = {target: source_of(target) for target in called if target is not None}
         return self.model_copy(update={"sources": {**self.sources, **source_of_game(self.task.game), **hashes}})
 
     def key(self) -> str:
         """16 hexadecimal digits: a hash of all that decides the weights and the evaluations."""
+        from agents.provenance import packages_of
+
+        packages = ("torch", "stable-baselines3", "gymnasium", "numpy", *packages_of(self.task, self.algorithm))
         what = {
             "config": self.model_dump(mode="json"),
-            "versions": {name: _version(name) for name in ("torch", "stable-baselines3", "gymnasium", "numpy")},
+            "versions": {name: _version(name) for name in packages},
             "revision": REVISION,
         }
         text = json.dumps(what, sort_keys=True, separators=(",", ":"))

@@ -3,6 +3,8 @@
 import platform
 import socket
 import subprocess
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,15 @@ from typing import Any
 from envs.catalogue import find_game
 from envs.task import Task
 
+NAMED = {"envs", "agents", "gymnasium", "stable_baselines3"}
+"""Packages that every run's key names already, by version or by revision."""
+
 PACKAGES = ("headstart", "torch", "stable-baselines3", "sb3-contrib", "gymnasium", "numpy")
 
 
 def provenance(task: Task) -> dict[str, Any]:
     """Versions of what decides a run, Headstart's commit if it runs from a repository, and the machine."""
-    names = [*PACKAGES, *_packages_of(task)]
+    names = [*PACKAGES, *packages_of(task)]
     versions = {name: found for name in names if (found := _version(name)) is not None}
     return {
         "versions": versions,
@@ -47,13 +52,24 @@ def _git(root: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _packages_of(task: Task) -> list[str]:
-    """Distributions that bring the task's game, besides Gymnasium and Headstart."""
+def packages_of(task: Task, algorithm: str | None = None) -> list[str]:
+    """Distributions that bring the task's game, and the algorithm, besides those that every run's key names."""
     game = find_game(task.game)
-    modules = {game.requires, (game.entry or "").partition(":")[0], _module_of_id(task.game)}
-    tops = {module.partition(".")[0] for module in modules if module} - {"envs", "gymnasium"}
-    known = packages_distributions() if tops else {}
+    modules = {game.requires, (game.entry or "").partition(":")[0], _module_of_id(task.game), _learner(algorithm)}
+    tops = {module.partition(".")[0] for module in modules if module} - NAMED
+    known = _distributions() if tops else {}
     return sorted({name for top in tops for name in known.get(top, [])})
+
+
+def _learner(algorithm: str | None) -> str:
+    from agents.algorithms import ALGORITHMS
+
+    return "" if algorithm is None else ALGORITHMS.target(algorithm).partition(":")[0]
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()
 
 
 def _module_of_id(name: str) -> str:

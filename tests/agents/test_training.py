@@ -450,3 +450,43 @@ def test_a_run_that_carries_something_is_not_trained_from_scratch(tmp_path: Path
     with pytest.raises(ConfigError, match="says that something is carried into it, and found no hooks"):
         train(config, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+GAME = """
+import gymnasium
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from gymnasium.envs.classic_control import CartPoleEnv
+
+class Mine(CartPoleEnv):
+    pass
+
+class Flat(FlattenExtractor):
+    pass
+
+gymnasium.register("MineByText-v0", "mine_by_text:Mine")
+"""
+
+
+def test_a_users_game_and_encoder_are_part_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "mine_by_text.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    theirs = RunConfig(task=Task(game="mine_by_text:MineByText-v0"), steps=64)
+    encoder = RunConfig(task=CARTPOLE, steps=64, hyperparameters={"encoder": "mine_by_text:Flat"})
+    keys = []
+    for text in (GAME, GAME + "# changed\n"):
+        file.write_text(text)
+        keys.append([config.with_sources().key() for config in (theirs, encoder)])
+    gym.registry.pop("MineByText-v0")
+    assert len({key for both in keys for key in both}) == 4
+
+
+def test_the_version_of_the_games_package_is_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"minigrid": "3.1.0", "sb3-contrib": "2.9.0"}
+    monkeypatch.setattr("agents.config.version", lambda name: versions.get(name.replace("_", "-"), "1"))
+    grid = RunConfig(task=Task(game="MiniGrid-DoorKey-5x5-v0"), steps=64)
+    pole = RunConfig(task=CARTPOLE, steps=64)
+    other = RunConfig(task=CARTPOLE, steps=64, algorithm="trpo")
+    before = [config.key() for config in (grid, pole, other)]
+    versions |= {"minigrid": "3.2.0", "sb3-contrib": "2.9.1"}
+    after = [config.key() for config in (grid, pole, other)]
+    assert [one == two for one, two in zip(before, after, strict=True)] == [False, True, False]
