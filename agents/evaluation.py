@@ -181,9 +181,16 @@ def _must_agree(learnt: Interface, found: Interface, task: Task | str) -> None:
     ):
         if type(ours) is not type(theirs) or _size(ours) != _size(theirs):
             raise ConfigError(
-                f"{task} has {what} {theirs}, the policy expects {ours}: evaluate it on the game it was trained on, "
-                "or carry it over with headstart transfer"
+                f"{task} has {what} {_in_words(theirs)}, the policy expects {_in_words(ours)}: evaluate it on the game "
+                "it was trained on, or carry it over with headstart transfer"
             )
+
+
+def _in_words(space: spaces.Space[object]) -> str:
+    """In one line, without a Box's bounds."""
+    if isinstance(space, spaces.Box):
+        return f"Box{space.shape} of {space.dtype}"
+    return " ".join(str(space).split())
 
 
 def _size(space: spaces.Space[object]) -> object:

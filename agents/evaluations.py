@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agents import files
 from agents.evaluation import EpisodeResults
 from envs.errors import CheckpointError
 
@@ -122,5 +123,5 @@ def append_evaluation(path: Path, step: int, results: EpisodeResults) -> None:
         f"{step},{episode},{seed},{total!r},{length},{terminated:d},{truncated:d}\n"
         for episode, (seed, total, length, terminated, truncated) in enumerate(rows)
     ]
-    with path.open("a", encoding="utf-8") as file:
+    with files.naming(path), path.open("a", encoding="utf-8") as file:
         file.write("".join(lines))

@@ -1,5 +1,6 @@
 """What a training writes as it goes on: its log, its evaluations, and SB3's progress.csv and TensorBoard events."""
 
+import threading
 import time
 from pathlib import Path
 from typing import Self
@@ -42,7 +43,17 @@ class Journal:
         self._log.close()
 
     def __enter__(self) -> Self:
+        self._excepthook, threading.excepthook = threading.excepthook, _raised_again
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        try:
+            self.close()
+        finally:
+            threading.excepthook = self._excepthook
+
+
+def _raised_again(ended: threading.ExceptHookArgs) -> None:
+    """TensorBoard writes in a thread, and raises an error of the disk at the next write here: once is enough."""
+    if not issubclass(ended.exc_type, OSError):
+        threading.__excepthook__(ended)

@@ -18,7 +18,7 @@ import torch
 from gymnasium import spaces
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.distributions import CategoricalDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
@@ -129,7 +129,7 @@ class Policy:
         """Write the folder, or replace it, in one step."""
         with files.folder_beside(Path(folder)) as beside:
             tensors = {name: tensor.contiguous().clone() for name, tensor in tensors_of(self.network).items()}
-            save_file(tensors, beside / "policy.safetensors")
+            (beside / "policy.safetensors").write_bytes(save(tensors))  # a full disk is an OSError then
             (beside / "policy.json").write_text(json.dumps(self._document(), indent=1), encoding="utf-8")
 
     def _document(self) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class Run:
 
     def snapshots(self) -> dict[int, Path]:
         """Step → policy folder of the policies kept on the way, the last one excepted."""
-        folders = (self.path / "snapshots").glob("[0-9]*")
+        folders = [folder for folder in (self.path / "snapshots").glob("*") if folder.name.isdecimal()]
         return {int(folder.name): folder for folder in sorted(folders, key=lambda folder: int(folder.name))}
 
     def policy(self, step: int | None = None) -> Policy:

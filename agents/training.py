@@ -10,7 +10,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -57,7 +57,8 @@ def train(
         The finished run.
 
     Raises:
-        ConfigError: another process trains this run, or its weights stopped being finite numbers.
+        ConfigError: another process trains this run, torch cannot use the device, or the weights stopped being finite
+            numbers.
         ConfigError: the config says that something is carried, and no hooks do so.
         HeadstartError: the game or a setting is at fault. The folder then holds FAILED, with the line.
         KeyboardInterrupt: the folder stays unfinished; the next call starts the run afresh.
@@ -69,6 +70,7 @@ def train(
         raise ConfigError(
             f"run {run.key} says that something is carried into it, and found no hooks: expected those that do so"
         )
+    check_device(config.device)
     with _held(run, wait):
         if run.done:  # somebody else finished it meanwhile
             return run
@@ -172,6 +174,17 @@ def _log_interval(learner: BaseAlgorithm, config: RunConfig) -> int:
     return max(1, round(config.steps / rollout / 1000))
 
 
+def check_device(device: str) -> None:
+    """Raises ConfigError unless torch can compute there: Stable-Baselines3 would take the CPU instead, in silence."""
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:
+        found = torch.accelerator.current_accelerator(check_available=True)
+        raise ConfigError(
+            f"device: found {device!r}, which torch cannot use here; expected cpu{f' or {found.type}' if found else ''}"
+        ) from error
+
+
 @contextmanager
 def _held(run: Run, wait: bool) -> Iterator[None]:
     """Nobody else trains the run meanwhile."""
@@ -197,8 +210,10 @@ def _failures(run: Run, journal: Journal) -> Iterator[None]:
     try:
         yield
     except OSError as error:  # a full disk says nothing about the run
-        journal.say(f"stopped: {error}")
-        raise
+        with suppress(OSError):
+            journal.say(f"stopped: {error}")
+        with files.naming(run.path):
+            raise
     except Exception as error:
         text = " ".join(str(error).split())
         line = text if isinstance(error, HeadstartError) else f"{type(error).__name__}: {text}"

@@ -19,6 +19,7 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from agents import files
 from agents.algorithms import ALGORITHMS, build_learner
 from agents.build import aliases, build_network, load_tensors, tensors_of
 from agents.generators import preserved
@@ -124,9 +125,10 @@ def write_zip(policy: Policy, path: str | Path, task: Task | None = None) -> Non
             learner.policy.set_training_mode(False)
             for name, size in small.items():
                 setattr(learner, name, policy.hyperparameters.get(name, size))
-            beside = Path(path).with_name(f".{Path(path).name}-partial.zip")
-            learner.save(beside)
-            beside.replace(path)
+            packed = io.BytesIO()  # a zip on a full disk could not be closed
+            learner.save(packed)
+            with files.file_beside(Path(path)) as beside:
+                beside.write_bytes(packed.getvalue())
         finally:
             venv.close()
 

@@ -8,6 +8,7 @@ its own, and lets its whole state be taken out and put back.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -61,10 +62,17 @@ class Physics:
 
     def __post_init__(self) -> None:
         """Raises ConfigError if no such cart can exist."""
+        for field in fields(Physics):
+            value = getattr(self, field.name)
+            if isinstance(field.default, float) and not isinstance(value, Real):
+                raise ConfigError(f"CartPole's {field.name} is {value!r}: expected a number")
         for name in ("masscart", "masspole", "length", "tau", "theta_threshold_radians", "x_threshold"):
             value = getattr(self, name)
             if not value > 0:
                 raise ConfigError(f"CartPole's {name} is {value}: expected a number above 0")
+        for name in ("gravity", "force_mag"):
+            if not math.isfinite(getattr(self, name)):
+                raise ConfigError(f"CartPole's {name} is {getattr(self, name)}: expected a finite number")
         if self.kinematics_integrator not in ("euler", "semi-implicit"):
             raise ConfigError(
                 f"CartPole's kinematics_integrator is {self.kinematics_integrator!r}: "

@@ -4,7 +4,6 @@ Reading it imports neither Gymnasium nor any game. A table whose name ends in `*
 in common; it also serves ids of that kind that nobody listed.
 """
 
-import importlib
 import tomllib
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import ConfigError, MissingExtra
-from envs.registry import did_you_mean, failed_import, load_attribute
+from envs.registry import did_you_mean, import_module, load_attribute
 
 GROUP = "headstart.games"
 """Entry points of this group are games: name = id, value = environment class or factory."""
@@ -87,6 +86,9 @@ def find_game(name: str) -> Game:
             return _registered_game(name, identifier)
     elif name in _registered():
         return _registered_game(name, name)
+    if name.endswith(".py"):
+        meant = Path(name).stem
+        raise ConfigError(f"game {name!r} is a file, expected the name of a game in it, such as {meant}:MyGame-v0")
     raise did_you_mean("game", name, _near(name) or {*(game.id for game in list_games()), *_registered()})
 
 
@@ -118,14 +120,16 @@ def named(game: Game, metadata: Mapping[str, Any]) -> Game:
     return replace(game, **_tuples(known))
 
 
-def import_quietly(module: str) -> None:
-    """Import a game's package, which registers its games, without its warnings of deprecation.
+def import_quietly(module: str, wanted: str) -> None:
+    """Import the package that brings a wanted game and registers it, without its warnings of deprecation.
+
+    Raises ConfigError or MissingExtra.
 
     They are not ours to mend, and Box2D's crash the interpreter where warnings are errors.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        importlib.import_module(module)
+        import_module(module, wanted, "game")
 
 
 @cache
@@ -194,12 +198,9 @@ def _require(game: Game) -> None:
 
 
 def _import(module: str, name: str) -> bool:
-    if not all(module.split(".")):
+    if not all(module.split(".")) and "/" not in module:
         raise ConfigError(f"game {name!r} should be written 'Id-v0' or 'module:Id-v0'")
-    try:
-        import_quietly(module)
-    except Exception as error:
-        raise failed_import(name, module, error, "game") from error
+    import_quietly(module, name)
     return True
 
 

@@ -24,7 +24,7 @@ from gymnasium.wrappers import StickyAction, TransformAction
 
 from envs.catalogue import makers
 from envs.errors import ConfigError, GameError
-from envs.registry import did_you_mean, load_attribute
+from envs.registry import did_you_mean, load_callable
 from envs.task import Change
 
 Array = npt.NDArray[Any]
@@ -36,7 +36,7 @@ def source_of(target: str) -> str:
 
     Raises ConfigError if there is no such function, or no source.
     """
-    load_attribute(target, kind="function")
+    load_callable(target, kind="function")
     module = target.partition(":")[0]
     source = source_of_module(module)
     if source is None:
@@ -65,7 +65,7 @@ def source_of_module(module: str) -> str | None:
 def change_env(env: gym.Env[Any, Any], change: Change, game: str, names: Sequence[str] | None) -> gym.Env[Any, Any]:
     """A single environment with the change, but for the time limit. `names` are those of the game's actions."""
     if change.reward is not None:
-        env = RewardFunction(env, load_attribute(change.reward, kind="reward"))
+        env = RewardFunction(env, load_callable(change.reward, kind="reward"))
     if change.observation is not None:
         env = _observed(env, change.observation)
     if change.sticky:
@@ -79,7 +79,7 @@ def change_env(env: gym.Env[Any, Any], change: Change, game: str, names: Sequenc
 def change_batch(envs: VectorEnv[Any, Any, Any], change: Change, game: str, names: Sequence[str] | None) -> Any:
     """A batch of ours with the change, but for time limit and observation. Returns a VectorEnv."""
     if change.reward is not None:
-        envs = BatchedReward(envs, load_attribute(change.reward, kind="reward"))
+        envs = BatchedReward(envs, load_callable(change.reward, kind="reward"))
     if change.sticky:
         envs = BatchedSticky(envs, change.sticky)
     if change.actions is not None:
@@ -122,7 +122,7 @@ def _number(action: int | str, known: range, game: str, names: Sequence[str] | N
 
 
 def _observed(env: gym.Env[Any, Any], target: str) -> gym.Env[Any, Any]:
-    wrapped = load_attribute(target, kind="observation")(env)
+    wrapped = load_callable(target, kind="observation")(env)
     if not isinstance(wrapped, gym.Env):
         raise ConfigError(f"observation {target!r} returned {type(wrapped).__name__}: expected a gymnasium.Env")
     return wrapped

@@ -18,7 +18,7 @@ def blamed(game: str, when: Callable[[], str]) -> Iterator[None]:
         yield
     except HeadstartError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a game that leaves by sys.exit() takes no study with it
         raise GameError(f"game {game!r} raised {' '.join(repr(error).split())} {when()}") from error
 
 

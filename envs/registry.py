@@ -9,7 +9,8 @@ import importlib
 import traceback
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
-from pathlib import Path
+from pathlib import Path, PurePath
+from types import ModuleType
 from typing import Any
 
 from envs.errors import ConfigError, HeadstartError, MissingExtra, UnknownName
@@ -41,10 +42,7 @@ def load_attribute(target: str, *, kind: str = "name") -> Any:
     module_name, separator, attribute = target.partition(":")
     if not separator or not module_name or not attribute:
         raise ConfigError(f"{kind} {target!r} should be written 'module:attribute', such as 'mygame:reward'")
-    try:
-        found = importlib.import_module(module_name)
-    except Exception as error:
-        raise failed_import(target, module_name, error, kind) from error
+    found: Any = import_module(module_name, target, kind)
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise ConfigError(f"{kind} {target!r}: module {module_name!r} has no attribute {part!r}")
@@ -52,7 +50,29 @@ def load_attribute(target: str, *, kind: str = "name") -> Any:
     return found
 
 
-def failed_import(wanted: str, module: str, error: Exception, kind: str) -> HeadstartError:
+def load_callable(target: str, *, kind: str) -> Any:
+    """Import the function or class ``module:attribute``. Raises ConfigError or MissingExtra."""
+    found = load_attribute(target, kind=kind)
+    if not callable(found):
+        raise ConfigError(f"{kind} {target!r} is {found!r}, expected a function")
+    return found
+
+
+def import_module(module: str, wanted: str, kind: str) -> ModuleType:
+    """Import a module of somebody else's, for the sake of the name that was wanted.
+
+    Raises ConfigError or MissingExtra: it is no module's name, it is not there, or what it raised and where.
+    """
+    if "/" in module or module.endswith(".py"):
+        meant = f"{PurePath(module).name.removesuffix('.py')}:{wanted.partition(':')[2]}"
+        raise ConfigError(f"{kind} {wanted!r}: found the file {module!r}, expected a module's name: write {meant!r}")
+    try:
+        return importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        raise _failed_import(wanted, module, error, kind) from error
+
+
+def _failed_import(wanted: str, module: str, error: BaseException, kind: str) -> HeadstartError:
     """The error for a module that cannot be imported: it is not there, or what it raised and where."""
     if isinstance(error, HeadstartError):
         return error

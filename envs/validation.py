@@ -23,7 +23,8 @@ def validated(model: type[Model], document: Mapping[str, Any], where: str = "") 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first fault of a validation, in one line."""
-    fault = error.errors(include_url=False)[0]
+    faults = error.errors(include_url=False)
+    fault = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")  # a slip of the pen explains what lacks
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         *above, name = fault["loc"]

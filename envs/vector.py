@@ -119,7 +119,7 @@ def _found(task: Task) -> Game:
     game = find_game(task.game)
     if game.requires is not None:
         with _creating(task):
-            import_quietly(game.requires)
+            import_quietly(game.requires, game.id)
     return game
 
 
@@ -243,5 +243,5 @@ def _creating(task: Task) -> Iterator[None]:
         raise missing_module(task.game, error, "game") from error
     except (TypeError, gym.error.Error) as error:
         raise ConfigError(f"game {task} cannot be made: {' '.join(str(error).split())}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise GameError(f"game {task} raised {' '.join(repr(error).split())} while it was made") from error

@@ -1,6 +1,6 @@
 """`python -m transfer` is `headstart`."""
 
-from transfer.cli.app import main
+from transfer.cli.start import main
 
 if __name__ == "__main__":
     main()

@@ -1,14 +1,13 @@
 """Pictures to a file: MP4 (H.264) or GIF, written beside and renamed. Needs no display."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from agents import files
 from agents.config import Mode
 from agents.policy import Policy
 from agents.watch import theme
@@ -73,7 +72,7 @@ def record(show: Show, path: str | Path, *, fps: int | None = None) -> Path:
     file = check_suffix(path)
     rate = fps or show.fps
     write = write_mp4 if file.suffix.lower() == ".mp4" else write_gif
-    with _beside(file) as partial, headless():
+    with files.file_beside(file) as partial, headless():
         write(partial, pictures(show, pause=rate), rate)
     return file
 
@@ -100,7 +99,7 @@ def write_mp4(file: Path, frames: Pictures, fps: int) -> None:
             codec="libx264",
             quality=None,
             macro_block_size=2,
-            ffmpeg_log_level="error",
+            ffmpeg_log_level="quiet",
             output_params=["-crf", "20", "-movflags", "+faststart"],
         )
         writer.send(None)
@@ -108,12 +107,26 @@ def write_mp4(file: Path, frames: Pictures, fps: int) -> None:
         raise ConfigError(
             f"no ffmpeg to write MP4 with ({error}): reinstall imageio-ffmpeg, or record a .gif"
         ) from error
+    sent = 0
     try:
         for picture, times in chain([first], stream):
             for _ in range(times):
                 writer.send(picture.tobytes())
+                sent += 1
+    except OSError as error:  # ffmpeg is gone
+        raise _cut_off(file, sent) from error
     finally:
         writer.close()
+    try:  # ffmpeg's exit code is not told
+        whole = imageio_ffmpeg.count_frames_and_secs(str(file))[0] == sent
+    except RuntimeError as error:
+        raise _cut_off(file, sent) from error
+    if not whole:
+        raise _cut_off(file, sent)
+
+
+def _cut_off(file: Path, sent: int) -> OSError:
+    return OSError(f"ffmpeg could not write all {sent} pictures into {file.parent.resolve()}: is the disk full?")
 
 
 def write_gif(file: Path, frames: Pictures, fps: int) -> None:
@@ -155,15 +168,3 @@ def _palette(sample: Sequence[Image.Image]) -> Image.Image:
     near = np.abs(entries[:, None] - exact).sum(axis=2).min(axis=1) < NEAR
     palette.putpalette(np.concatenate([exact, entries[~near]]).ravel().tolist())
     return palette
-
-
-@contextmanager
-def _beside(file: Path) -> Iterator[Path]:
-    """A path beside the file that takes its place if all goes well, and is removed otherwise."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.stem}.{os.getpid()}{file.suffix}")
-    try:
-        yield partial
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -39,7 +39,7 @@ def check_game(name: str, *, steps: int = STEPS) -> Report:
         except HeadstartError as error:
             report.faults.append(Fault(str(error), "a module that can be imported", "follow the message"))
             return report
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             report.faults.append(raised(error, "while its module was imported"))
             return report
         player = _examine(report, make, {"features": game.features, "actions": game.actions}, steps)
@@ -89,7 +89,7 @@ def _maker(game: Game) -> Make:
     """A function that makes the game as it is played, without the wrappers that would hide its faults."""
     register_games()
     if game.requires is not None:
-        import_quietly(game.requires)
+        import_quietly(game.requires, game.id)
     for target in filter(None, (game.entry, game.adapt)):
         load_attribute(target, kind="game")
 

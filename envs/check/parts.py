@@ -32,7 +32,7 @@ def made(report: Report, make: Make) -> Player | None:
             raise Broken(
                 Fault(str(error), "a game that can be made without arguments", "follow the message")
             ) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise Broken(raised(error, "while it was made")) from error
         return player_of(env)
     return None
@@ -173,7 +173,7 @@ def check_picture(report: Report, player: Player, make: Make) -> None:
             env.reset(seed=1)
             picture = env.render()
             env.close()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise Broken(raised(error, "when made with render_mode='rgb_array', reset and rendered")) from error
         kind, shape = str(getattr(picture, "dtype", type(picture).__name__)), tuple(np.shape(picture))
         if kind != "uint8" or len(shape) != 3 or shape[-1] != 3:
@@ -208,7 +208,7 @@ def check_close(report: Report, player: Player) -> None:
         try:
             player.env.close()
             player.env.close()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise Broken(raised(error, "at close(), called twice")) from error
 
 

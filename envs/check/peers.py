@@ -45,7 +45,7 @@ def verdict(title: str, judge: Callable[[Any], None], make: Callable[[], Any]) -
         try:
             env = make()
             judge(env)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             text = one_line(str(error)) or type(error).__name__
             fault = Fault(f"{title} says: {text}", f"a game that passes {title}", "follow what it says")
     said = [f"{title} says: {one_line(str(warning.message))}" for warning in caught if _worth_saying(warning, env)]

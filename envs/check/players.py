@@ -44,7 +44,7 @@ class Player:
         when = f"at reset(seed={seed})"
         try:
             result = self._stepped.reset(**accepted)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise Broken(raised(error, when)) from error
         observations, info = _values(result, ("observation", "info"), "reset()")
         _dictionary(info, "reset()")
@@ -54,7 +54,7 @@ class Player:
         """What came of a step. Raises Broken."""
         try:
             result = self._stepped.step(self._joint(actions))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise Broken(raised(error, when)) from error
         parts = ("observation", "reward", "terminated", "truncated", "info")
         *values, info = _values(result, parts, "step()")

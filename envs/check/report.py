@@ -67,7 +67,7 @@ class Report:
             yield found
         except Broken as error:
             found.append(error.fault)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             found.append(raised(error, f"in the check that {title}"))
         for fault in found:
             if fault not in self.faults and not (fault.origin and fault.origin in {one.origin for one in self.faults}):
@@ -87,7 +87,7 @@ class Report:
         }
 
 
-def raised(error: Exception, when: str) -> Fault:
+def raised(error: BaseException, when: str) -> Fault:
     """The fault of a game that raised: what, when, and on which line of its own source."""
     text = one_line(str(error))
     frames = traceback.extract_tb(error.__traceback__)

@@ -82,7 +82,7 @@ def test_every_game_has_a_family_a_summary_and_a_source_for_its_scores() -> None
 def test_thresholds_are_gymnasiums(game: Game) -> None:
     find_game(game.id)
     if game.requires:
-        catalogue.import_quietly(game.requires)
+        catalogue.import_quietly(game.requires, game.id)
     assert gym.spec(game.id).reward_threshold == game.threshold
 
 

@@ -4,14 +4,20 @@ Each verb is a file of this folder. Verb files import only the standard library,
 floors, torch and gymnasium are imported inside the function, so that `--help` is instant.
 """
 
+import errno
 import os
+import signal
 import sys
-from typing import Annotated
+import threading
+import warnings
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
 from envs.errors import HeadstartError
 from transfer.cli import (
+    console,
     demo,
     doctor,
     evaluate,
@@ -29,6 +35,15 @@ from transfer.cli import (
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
+
+WAY_OUT = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room, then give the same command again"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose a folder in which you may write"),
+}
+"""What to do about an error of the machine."""
+
+_interrupted = threading.Event()
+"""Set by Ctrl-C, which a library that is being loaded may turn into another error."""
 
 app = typer.Typer(
     name="headstart",
@@ -72,44 +87,66 @@ def options(
 
 def main() -> None:
     """Run the command line; never returns. Exit codes: 0, 2 (a user's mistake), 130 (Ctrl-C), 1 (our fault)."""
-    sys.path.append(os.getcwd())  # last, so that ./mygame.py is found and a user's own envs/ does not hide ours
-    code = run(sys.argv[1:])
+    signal.signal(signal.SIGINT, _interrupt)
+    if not sys.warnoptions:  # Python's warnings are for those who write games: -W and PYTHONWARNINGS show them
+        warnings.simplefilter("ignore")
+        os.environ["PYTHONWARNINGS"] = "ignore"
+    if "--json" in sys.argv:
+        console.reserve_output()
+    code = run(sys.argv[1:], from_here=True)
+    console.flush()
     if code == INTERRUPTED:
-        sys.stdout.flush()
         os._exit(code)  # at once: taking torch apart takes a second or more
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done
     sys.exit(code)
 
 
-def run(arguments: list[str]) -> int:
-    """The exit code of one command line."""
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    _interrupted.set()
+    raise KeyboardInterrupt
+
+
+def run(arguments: list[str], *, from_here: bool = False) -> int:
+    """The exit code of one command line; `from_here` finds modules in the current folder, too."""
+    _interrupted.clear()
     try:
+        if from_here:
+            sys.path.append(os.getcwd())  # last, so that ./mygame.py is found and a user's own envs/ does not hide ours
         code = app(arguments, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except HeadstartError as error:
-        return _say(f"error: {error}", 2)
-    except OSError as error:
-        return _say(f"error: {_of_the_machine(error)}", 2)
     except Exception as error:
-        message = getattr(error, "format_message", None)  # typer's own usage errors
-        if message is None:
-            raise
-        return _say(f"error: {_one_line(message())} (see headstart --help)", 2)
+        code = INTERRUPTED if _interrupted.is_set() else _explain(error)
     if code == INTERRUPTED:  # typer's own answer to Ctrl-C, too
         return _say("interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
+def _explain(error: Exception) -> int:
+    """One line about a user's mistake or the machine's trouble, and its exit code. Raises our own faults again."""
+    if isinstance(error, HeadstartError):
+        return _say(f"error: {error}", 2)
+    if isinstance(error, OSError):
+        return _say(f"error: {_of_the_machine(error)}", 2)
+    message = getattr(error, "format_message", None)  # typer's own usage errors
+    if message is None:
+        raise error
+    return _say(f"error: {message()}{_found(error)} (see headstart --help)", 2)
+
+
 def _of_the_machine(error: OSError) -> str:
     """A full disk, a folder without write permission, a file that is not there."""
     where = f": {error.filename}" if error.filename else ""
-    return f"{error.strerror or error}{where}"
+    way_out = WAY_OUT.get(error.errno or 0)
+    return f"{error.strerror or error}{where}" + (f"; {way_out}" if way_out else "")
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _found(error: Exception) -> str:
+    """What was typed where an option's value makes no sense; typer's words leave it out."""
+    faults = getattr(error.__cause__, "errors", None)
+    return f", found {faults()[0]['input']!r}" if faults is not None else ""
 
 
 def _say(text: str, code: int) -> int:
-    print(text, file=sys.stderr, flush=True)
+    print(" ".join(text.split()), file=sys.stderr, flush=True)
     return code

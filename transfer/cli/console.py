@@ -1,13 +1,14 @@
 """What all verbs say things with: lines, JSON, progress, and how settings are written on the command line."""
 
 import json
+import os
 import shutil
 import sys
 import time
 import tomllib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TextIO
 
 import typer
 
@@ -35,7 +36,26 @@ def say(text: str) -> None:
 
 def emit_json(document: Any) -> None:
     """The one JSON document of `--json`. NaN is not JSON: it is a fault of ours to pass one."""
-    print(json.dumps(document, indent=2, allow_nan=False), flush=True)
+    print(json.dumps(document, indent=2, allow_nan=False), file=_reserved, flush=True)
+
+
+_reserved: TextIO | None = None
+"""The process's own standard output, where `emit_json` alone writes to it."""
+
+
+def reserve_output() -> None:
+    """Keep standard output for `emit_json`: whatever else is printed, by a game too, goes to standard error."""
+    global _reserved
+    _reserved = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+
+def flush() -> None:
+    """See that all that was said is out. Whoever read it may be gone, as `head` is after ten lines."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def parse_settings(settings: Sequence[str] | None) -> dict[str, Any]:

@@ -13,14 +13,18 @@ if TYPE_CHECKING:
 
 def parse_seeds(text: str) -> list[int]:
     """``"3"`` is seeds 0, 1, 2; ``"0,3,7"`` is those three. Raises ConfigError."""
+    from transfer.study.spec import MOST_SEEDS
+
     parts = text.split(",")
-    if not all(part.strip().isdigit() for part in parts):
+    if not all(part.strip().isdecimal() for part in parts):
         raise ConfigError(f"--seeds: found {text!r}, expected how many (5) or a list (0,3,7)")
     numbers = [int(part) for part in parts]
+    if len(set(numbers)) < len(numbers):
+        raise ConfigError(f"--seeds: found {text!r}, expected each seed once")
     if len(numbers) > 1:
         return numbers
-    if numbers[0] == 0:
-        raise ConfigError("--seeds: found 0, expected at least 1")
+    if not 1 <= numbers[0] <= MOST_SEEDS:
+        raise ConfigError(f"--seeds: found {numbers[0]}, expected 1 to {MOST_SEEDS}")
     return list(range(numbers[0]))
 
 

@@ -16,14 +16,20 @@ app = typer.Typer(help="List, show and remove run folders.", no_args_is_help=Tru
 def list_(runs: RunsOption = None, json: JsonOption = False) -> None:
     """All runs with their state and size."""
     from agents.runs import list_runs, runs_root
+    from envs.errors import CheckpointError
     from transfer.cli.console import counted, emit_json, say, size, table
 
     root = runs_root(runs)
-    rows = [_row(run) for run in list_runs(root)]
+    rows, damaged = [], []
+    for run in list_runs(root):
+        try:
+            rows.append(_row(run))
+        except CheckpointError as error:
+            damaged.append(str(error))
     if json:
-        emit_json({"root": str(root), "runs": rows})
+        emit_json({"root": str(root), "runs": rows, "damaged": damaged})
         return
-    if not rows:
+    if not rows and not damaged:
         say(f"no runs in {root}")
         return
     table(
@@ -44,6 +50,8 @@ def list_(runs: RunsOption = None, json: JsonOption = False) -> None:
         right=("seed", "steps", "size"),
     )
     say(f"{counted(len(rows), 'run')}, {size(sum(r['bytes'] for r in rows))}, in {root}")
+    for line in damaged:
+        say(f"damaged: {line}")
 
 
 @app.command()

@@ -37,7 +37,7 @@ def study_file(study: str, results: Path) -> Path:
     from envs.errors import ConfigError
     from envs.registry import did_you_mean
 
-    if Path(study).is_file():
+    if Path(study).exists() and ("/" in study or not (results / study).is_dir()):
         return Path(study)
     if study.endswith(".toml") or "/" in study:
         raise ConfigError(f"there is no study file {study!r}; expected a TOML file, as in studies/")

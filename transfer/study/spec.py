@@ -18,6 +18,9 @@ from envs.registry import did_you_mean
 from envs.task import Change, Task
 from envs.validation import explain
 
+MOST_SEEDS = 10_000
+"""More are a slip of the pen."""
+
 METRICS = ("jumpstart", "asymptotic", "total_reward", "transfer_ratio", "time_to_threshold")
 """What a study can declare as its primary metric."""
 
@@ -38,7 +41,7 @@ Name = Annotated[str, AfterValidator(_plain)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Target(_Part):
@@ -169,6 +172,8 @@ class Study(_Part):
     @classmethod
     def _list_of_seeds(cls, found: Any) -> Any:
         if isinstance(found, int) and not isinstance(found, bool) and found >= 1:
+            if found > MOST_SEEDS:
+                raise ValueError(f"found {found}, expected at most {MOST_SEEDS}")
             return tuple(range(found))
         if isinstance(found, list | tuple) and found and all(type(seed) is int for seed in found):
             if len(set(found)) == len(found):
@@ -208,6 +213,8 @@ class Study(_Part):
 def load_study(path: str | Path) -> Study:
     """Read a study file. Raises ConfigError: one line with the file, the key, what was found and expected."""
     path = Path(path)
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder, expected a study file: a TOML file, as in studies/")
     if not path.is_file():
         raise ConfigError(f"there is no study file {str(path)!r}; expected a TOML file, as in studies/")
     try:

@@ -56,7 +56,7 @@ def _trained(connection: "Connection[Message, None]", config: RunConfig, root: P
         return Message("failed", line=str(error))
     except OSError as error:
         return Message("failed", line=f"{error.strerror or error}: {error.filename or root}")
-    except Exception as error:  # whatever it is, the other runs go on
+    except (Exception, SystemExit) as error:  # whatever it is, the other runs go on
         return Message("failed", line=f"{type(error).__name__}: {' '.join(str(error).split())}")
     return Message("done", step=config.steps)
 
