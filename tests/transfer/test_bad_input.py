@@ -364,6 +364,24 @@ def test_an_interrupt_while_the_verbs_are_imported(tmp_path: Path) -> None:
     assert time.monotonic() - started < 5
 
 
+def test_an_interrupt_while_the_server_of_workers_loads(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import time; time.sleep(3)")
+    code = """
+import os, signal, threading, time
+from transfer.study import pool
+pool.SERVER = "slow"
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+started = time.monotonic()
+try:
+    pool._context()
+except KeyboardInterrupt:
+    print(time.monotonic() - started < 2, flush=True)
+os._exit(0)
+"""
+    ended = _python(["-c", code], tmp_path, PYTHONPATH=f"{tmp_path}:{Path(__file__).parents[2]}")
+    assert (ended.stdout, ended.stderr) == ("True\n", "")
+
+
 def test_what_a_game_prints_or_warns_of_is_not_in_the_document(here: Path) -> None:
     arguments = ["train", "faulty:prints-v0", *TINY, "--json"]
     ended = _python(["-m", "transfer", *arguments], here, PYTHONPATH=str(Path(__file__).parents[2]))

@@ -222,7 +222,14 @@ def _context() -> ForkServerContext | SpawnContext:
         from multiprocessing import forkserver
 
         forkserver.ensure_running()
+    ready = context.Process(target=_ready)
+    ready.start()  # waits for the server's imports, and hears Ctrl-C while it does; workers then start at once
+    ready.join()
     return context
+
+
+def _ready() -> None:
+    """What a process does whose start says that the server is there."""
 
 
 @contextmanager
