@@ -12,6 +12,8 @@ The protocol:
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -90,7 +92,7 @@ class Evaluator:
         self.task, self.mode, self.seed = task, mode, seed
         self.seeds = SEED_BASE + np.arange(episodes)  # (n_episodes,)
         self.wall_seconds = self.cpu_seconds = 0.0
-        with preserved():
+        with self._timed(), preserved():
             self.venv: VecEnv = make_vec(task, n_envs=episodes)
             self.interface = interface_of(self.venv)
         self.agents = self.venv.num_envs // episodes  # slots of one copy lie side by side
@@ -99,12 +101,20 @@ class Evaluator:
         """Play every episode from its seed. The step only decides what is sampled."""
         _must_agree(policy.interface, self.interface, self.task)
         generator = torch.Generator().manual_seed(derived_seed(self.seed, step))
-        wall, cpu, training = time.perf_counter(), time.process_time(), policy.network.training
+        training = policy.network.training
         try:
-            with preserved():
+            with self._timed(), preserved():
                 return self._play(policy, generator)
         finally:
             policy.network.set_training_mode(training)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Add what happens inside to `wall_seconds` and `cpu_seconds`."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
             self.wall_seconds += time.perf_counter() - wall
             self.cpu_seconds += time.process_time() - cpu
 

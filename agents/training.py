@@ -167,11 +167,11 @@ def training_seed(seed: int) -> int:
 
 
 def _log_interval(learner: BaseAlgorithm, config: RunConfig) -> int:
-    """Rollouts, or episodes of off-policy learners, between rows of progress.csv: about a thousand rows at most."""
+    """Rollouts, or episodes of off-policy learners, between rows of progress.csv: about 200 rows at most."""
     if not on_policy(config.algorithm):
         return 10
     rollout = getattr(learner, "n_steps", 1) * learner.n_envs
-    return max(1, round(config.steps / rollout / 1000))
+    return max(1, round(config.steps / rollout / 200))
 
 
 def check_device(device: str) -> None:

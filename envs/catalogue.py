@@ -63,9 +63,14 @@ class Game:
     """Whether the catalogue, or a plug-in, names it."""
 
 
+def our_list() -> list[Game]:
+    """The games of the catalogue alone; looks for no plug-in."""
+    return list(_catalogue()[0].values())
+
+
 def list_games() -> list[Game]:
     """All games of the catalogue and of plug-ins, by family in the catalogue's order; plug-ins come last."""
-    games = dict(_catalogue()[0])
+    games = {game.id: game for game in our_list()}
     for point in _plugins():
         games.setdefault(point.name, Game(id=point.name, family="plug-in", entry=point.value))
     return list(games.values())
