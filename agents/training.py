@@ -6,6 +6,7 @@ first step boundary at or after its grid point, with the weights of that moment,
 last one comes after the last update, since learners round a budget up to whole rollouts.
 """
 
+import gc
 import time
 import traceback
 import warnings
@@ -231,9 +232,11 @@ def _failures(run: Run, journal: Journal) -> Iterator[None]:
 def _threads(number: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(number)
+    gc.freeze()  # what is loaded by now stays: no collection in the loop needs to look through it again
     try:
         yield
     finally:
+        gc.unfreeze()
         torch.set_num_threads(before)
 
 

@@ -1,6 +1,6 @@
 """What `headstart train` costs beyond the same Stable-Baselines3 algorithm called bare.
 
-    .venv/bin/python benchmarks/harness_cost.py [--repeats 5] [--steps 40000]
+    .venv/bin/python benchmarks/harness_cost.py [--repeats 5] [--steps 100000]
 
 Both sides run plain SB3 PPO (`sb3-ppo`) on Gymnasium's CartPole-v1 with `DummyVecEnv` and the same hyperparameters, in
 alternation, each in a process of its own, one torch thread. Both are timed from the making of the environments to the
