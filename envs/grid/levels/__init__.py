@@ -1,0 +1,1 @@
+"""What the worlds look like: a compiled generator a family, and its description in plain Python."""
