@@ -43,9 +43,12 @@ LAVA = LAVA_KIND | RED << COLOUR_SHIFT
 
 X, Y, DIRECTION, CARRYING, STEPS, MISSION, TARGET_A, TARGET_B, STAGE, OPEN = range(10)
 """Columns of `status`. CARRYING is a packed cell, EMPTY when nothing; MISSION a code; TARGET_A and TARGET_B are x and y
-of the door to go to, or kind and colour of the object to fetch; STAGE has a bit for each stage reached."""
+of the door to go to, or kind and colour of the object to fetch; STAGE has a bit for each stage reached, below."""
 STATUS = 12
 """Columns in all."""
+
+KEY_PICKED, UNLOCKED, DOOR_OPENED, BOX_OPENED = 1, 2, 4, 8
+"""Stages: a key was picked up; a locked door, a closed door, a box was opened."""
 
 RIGHT, DOWN, LEFT, UP = range(4)
 """Directions, as MiniGrid's."""

@@ -1,0 +1,135 @@
+"""A batch of grid worlds as a Gymnasium vector environment."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from envs.errors import ConfigError
+from envs.grid.dials import setting
+from envs.grid.worlds import Worlds
+
+Array = npt.NDArray[Any]
+
+
+class GridVectorEnv(VectorEnv[Any, Array, Array]):
+    """A batch of grid worlds of one game; one whose episode ends is started anew in that same step.
+
+    Args:
+        num_envs: how many.
+        family: such as `door_key`; `envs.grid.families` knows them.
+        render_mode: None or `rgb_array`.
+        keywords: the family's own arguments, which are MiniGrid's, and those of `envs.grid.dials.Dials`.
+
+    Raises UnknownName or ConfigError.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # Gymnasium declares it without ClassVar
+        "render_modes": ["rgb_array"],
+        "render_fps": 10,
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+    }
+
+    def __init__(self, num_envs: int = 1, *, family: str, render_mode: str | None = None, **keywords: Any) -> None:
+        if num_envs < 1:
+            raise ConfigError(f"{num_envs} environments of the grid world {family!r}: expected 1 or more")
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self.worlds = Worlds(setting(family, keywords), num_envs)
+        self.missions = self.worlds.setting.missions
+        self.metadata = {**self.metadata, "headstart": self.worlds.names}
+        self.single_observation_space, self.single_action_space = self.worlds.spaces()
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start new episodes.
+
+        Args:
+            seed: s seeds environment i with s + i; a sequence gives each its own; None goes on with their chance.
+            options: `reset_mask` ((n_envs,) bool) resets only those.
+        """
+        which = self._masked(options)
+        if isinstance(seed, int | np.integer):
+            seed = range(int(seed), int(seed) + self.num_envs)
+        if seed is not None:
+            if len(seed) != self.num_envs:
+                raise ConfigError(f"{len(seed)} seeds for {self.num_envs} environments: expected one each")
+            self.worlds.seed(which, [seed[index] for index in which.tolist()])
+        self.worlds.start(which)
+        return self.observe(), {}
+
+    def step(self, actions: Array) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
+        """One step of every environment. `actions` is (n_envs,). Raises ConfigError if one is no action."""
+        observations, rewards, terminated, truncated, ended, last = self.step_arrays(actions)
+        infos = self._final(ended, last) if len(ended) else {}
+        return observations, rewards, terminated, truncated, infos
+
+    def step_arrays(self, actions: Array) -> tuple[Any, Array, Array, Array, Array, Any]:
+        """One step of every environment, in arrays alone.
+
+        Returns:
+            observations: of the episodes that are now under way.
+            rewards, terminated, truncated: (n_envs,) float64 and bool.
+            ended: (m,) int64, the environments whose episode ended in this step.
+            last: the observations that these episodes ended with, as `observations` but m of them.
+        """
+        rewards, terminated, truncated = self.worlds.step(actions)
+        observations = self.worlds.observe()
+        ended = np.flatnonzero(terminated | truncated)
+        last = _taken(observations, ended)
+        if len(ended):
+            self.worlds.start(ended)
+            _put(observations, ended, self.worlds.observe(ended))
+        return observations, rewards, terminated, truncated, ended, last
+
+    def observe(self) -> Any:
+        """What the agents see now: (n_envs, view, view, 3) uint8, or a dictionary with that, directions, missions."""
+        return self.worlds.observe()
+
+    def get_state(self) -> dict[str, Array]:
+        """All that decides what follows, but the game: copies, each with a leading axis of n_envs."""
+        return self.worlds.get_state()
+
+    def set_state(self, state: dict[str, Array]) -> None:
+        """Go on from what `get_state` returned. Raises ConfigError if that is of other worlds."""
+        self.worlds.set_state(state)
+
+    def _masked(self, options: dict[str, Any] | None) -> Array:
+        """The environments to reset."""
+        mask = (options or {}).get("reset_mask")
+        if mask is None:
+            return self.worlds.everyone
+        if np.shape(mask) != (self.num_envs,) or mask.dtype != np.bool_:
+            raise ConfigError(f"reset_mask is {mask.dtype} {mask.shape}: expected bool ({self.num_envs},)")
+        return np.flatnonzero(mask)
+
+    def _final(self, ended: Array, last: Any) -> dict[str, Any]:
+        """What Gymnasium's SAME_STEP puts into the infos: the last observation of each episode that ended."""
+        final = np.full(self.num_envs, None, dtype=object)
+        for place, index in enumerate(ended.tolist()):
+            final[index] = _taken(last, place)
+        mask = np.zeros(self.num_envs, dtype=np.bool_)
+        mask[ended] = True
+        return {"final_obs": final, "_final_obs": mask, "final_info": {}, "_final_info": mask.copy()}
+
+
+def _taken(observations: Any, which: Any) -> Any:
+    """Some of the observations."""
+    if isinstance(observations, dict):
+        return {name: array[which] for name, array in observations.items()}
+    return observations[which]
+
+
+def _put(observations: Any, which: Array, others: Any) -> None:
+    """Put others in their places."""
+    if isinstance(observations, dict):
+        for name, array in observations.items():
+            array[which] = others[name]
+    else:
+        observations[which] = others
