@@ -8,6 +8,7 @@ from PIL import ImageDraw
 from agents.rollout import Decision
 from agents.watch import theme
 from agents.watch.theme import number, write
+from envs.fonts import font
 
 ROW = 24
 HEAD = 24
@@ -42,7 +43,7 @@ class Bars:
         self.shown = min(len(self.names), self.columns * MOST_ROWS)
         self.rows = -(-self.shown // self.columns)
         self.column = (width - (self.columns - 1) * 16) // self.columns
-        longest = max((theme.font(13, bold=True).getlength(name) for name in self.names), default=0.0)
+        longest = max((font(13, bold=True).getlength(name) for name in self.names), default=0.0)
         self.label = min(max(round(longest) + 24, 70), self.column // 2)
         self.spread = 0.0
         self.height = HEAD + self.rows * ROW

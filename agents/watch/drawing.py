@@ -14,6 +14,7 @@ from agents.watch import theme
 from agents.watch.bars import Bars
 from agents.watch.pictures import as_picture, features_of, fit, is_planes, planes_picture
 from agents.watch.theme import number, write
+from envs.fonts import font
 
 WIDTH = 400
 """Of a panel, in pixels."""
@@ -85,7 +86,7 @@ class Painter:
 
     def _header(self, draw: ImageDraw.ImageDraw, caption: Caption, frame: Frame) -> None:
         count = f"episode {frame.episode + 1}"
-        room = INNER - round(theme.font(13).getlength(count)) - 12
+        room = INNER - round(font(13).getlength(count)) - 12
         write(draw, (PAD, 24), caption.title, width=room, size=17, bold=True)
         write(draw, (WIDTH - PAD, 24), count, width=120, colour=theme.MUTED, anchor="rm")
         write(draw, (PAD, 48), caption.subtitle, width=INNER, size=12, colour=theme.MUTED)

@@ -2,9 +2,10 @@
 
 import math
 from functools import cache
-from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from envs.fonts import font
 
 Colour = tuple[int, int, int]
 
@@ -33,15 +34,6 @@ PALETTE: tuple[Colour, ...] = (
     (140, 100, 72),
 )
 """Of planes and agents, in turn."""
-
-
-@cache
-def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, from matplotlib's own data."""
-    import matplotlib
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
 
 
 @cache

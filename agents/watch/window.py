@@ -3,7 +3,6 @@
 Keys: space pauses, the right arrow steps once, + and − change the speed, n goes to the next episode, q or Escape quits.
 """
 
-import os
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ from PIL import Image
 
 from agents.watch.drawing import Painter
 from agents.watch.show import Show, settled
-from envs.errors import ConfigError
+from envs.headless import open_display
 
 HELP = "space pause · → one step · +/− speed · n next episode · q quit"
 SLOWEST, FASTEST = 1 / 8, 16.0
@@ -89,7 +88,7 @@ class _Window:
     """A pygame window that keeps its picture's proportions."""
 
     def __init__(self, size: tuple[int, int]) -> None:
-        self._pygame = _display()
+        self._pygame = open_display("use --terminal, or --record FILE.mp4")
         widths, heights = zip(*self._pygame.display.get_desktop_sizes(), strict=True)
         scale = min(1.0, 0.95 * max(widths) / size[0], 0.9 * max(heights) / size[1])
         fitting = (round(size[0] * scale), round(size[1] * scale))
@@ -132,22 +131,3 @@ class _Window:
         self._surface.fill((0, 0, 0))
         self._surface.blit(picture, ((room[0] - fitting[0]) // 2, (room[1] - fitting[1]) // 2))
         self._pygame.display.flip()
-
-
-def _display() -> Any:
-    """pygame with its display on. Raises ConfigError where there is none."""
-    instead = "use --terminal, or --record FILE.mp4"
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    try:
-        import pygame
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"a window needs pygame: pip install pygame-ce; or {instead}") from error
-    try:
-        pygame.display.init()
-    except pygame.error as error:
-        raise ConfigError(f"there is no display to open a window on ({error}): {instead}") from error
-    driver = pygame.display.get_driver()
-    if driver in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
-        pygame.display.quit()
-        raise ConfigError(f"there is no display to open a window on: {instead}")
-    return pygame
