@@ -10,12 +10,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX, STATE_TO_IDX
 
 from envs.errors import ConfigError
 
-HIGHEST = tuple(max(table.values()) for table in (OBJECT_TO_IDX, COLOR_TO_IDX, STATE_TO_IDX))
-"""The largest object, colour and state: (10, 5, 2). The agent's own cell shows what it carries."""
+HIGHEST = (10, 5, 2)
+"""The largest object, colour and state, as MiniGrid numbers them. The agent's own cell shows what it carries."""
 FEATURES = ("object", "colour", "state")
 ACTIONS = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
 

@@ -5,7 +5,7 @@ Below the pixels stand the mission and what the agent carries, which MiniGrid's 
 
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -35,11 +35,14 @@ from envs.grid.cells import (
     OPEN_DOOR,
     STATE_SHIFT,
     STEPS,
+    UNSEEN,
     WALL_KIND,
     X,
     Y,
 )
+from envs.grid.worlds import Worlds
 from envs.headless import open_display
+from envs.registry import did_you_mean
 
 Array = npt.NDArray[Any]
 
@@ -55,6 +58,13 @@ _AHEAD = ((1, 0), (0, 1), (-1, 0), (0, -1))
 _LIT, _AGENT = 9, 10
 """Bits of a tile's code above those of `LOOK`: whether it is seen, and 1 + the agent's direction, 0 without it."""
 _PAPER, _INK = (255, 255, 255), (27, 36, 48)
+
+
+def mode(given: str | None, metadata: Mapping[str, Any]) -> str | None:
+    """A render mode of an environment. Raises UnknownName if it has no such mode."""
+    if given is not None and given not in metadata["render_modes"]:
+        raise did_you_mean("render mode of grid worlds", given, metadata["render_modes"])
+    return given
 
 
 def frame(
@@ -79,6 +89,25 @@ def frame(
         grid[codes == code] = _tile(code, tile).reshape(tile, 3 * tile)
     picture[rows * tile :] = below
     return picture
+
+
+def frames(worlds: Worlds) -> tuple[Array, ...]:
+    """Each of the worlds as pixels, what its agent sees drawn lighter, mission and what is carried below."""
+    seen, missions = worlds.observe(), worlds.setting.missions
+    visible = (seen["image"] if isinstance(seen, dict) else seen)[..., 0] != UNSEEN
+    return tuple(
+        frame(cells, status, view, missions=missions)
+        for cells, status, view in zip(worlds.cells, worlds.status, visible, strict=True)
+    )
+
+
+def texts(worlds: Worlds, colour: bool = False) -> tuple[str, ...]:
+    """Each of the worlds as text, with its mission."""
+    missions = worlds.setting.missions
+    return tuple(
+        text(cells, status, missions[int(status[MISSION])], colour)
+        for cells, status in zip(worlds.cells, worlds.status, strict=True)
+    )
 
 
 def _codes(cells: Array, status: Array, visible: Array | None) -> Array:

@@ -9,6 +9,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from envs.errors import ConfigError
+from envs.grid import render
 from envs.grid.dials import setting
 from envs.grid.worlds import Worlds
 
@@ -21,15 +22,15 @@ class GridVectorEnv(VectorEnv[Any, Array, Array]):
     Args:
         num_envs: how many.
         family: such as `door_key`; `envs.grid.families` knows them.
-        render_mode: None or `rgb_array`.
+        render_mode: None, `rgb_array` or `ansi`.
         keywords: the family's own arguments, which are MiniGrid's, and those of `envs.grid.dials.Dials`.
 
     Raises UnknownName or ConfigError.
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # Gymnasium declares it without ClassVar
-        "render_modes": ["rgb_array"],
-        "render_fps": 10,
+        "render_modes": ["rgb_array", "ansi"],
+        "render_fps": render.FPS,
         "autoreset_mode": AutoresetMode.SAME_STEP,
     }
 
@@ -37,7 +38,7 @@ class GridVectorEnv(VectorEnv[Any, Array, Array]):
         if num_envs < 1:
             raise ConfigError(f"{num_envs} environments of the grid world {family!r}: expected 1 or more")
         self.num_envs = num_envs
-        self.render_mode = render_mode
+        self.render_mode = render.mode(render_mode, self.metadata)
         self.worlds = Worlds(setting(family, keywords), num_envs)
         self.missions = self.worlds.setting.missions
         self.metadata = {**self.metadata, "headstart": self.worlds.names}
@@ -91,6 +92,12 @@ class GridVectorEnv(VectorEnv[Any, Array, Array]):
     def observe(self) -> Any:
         """What the agents see now: (n_envs, view, view, 3) uint8, or a dictionary with that, directions, missions."""
         return self.worlds.observe()
+
+    def render(self) -> tuple[Any, ...] | None:
+        """Of each environment a frame (height, width, 3) uint8, or its text."""
+        if self.render_mode is None:
+            return None
+        return render.texts(self.worlds) if self.render_mode == "ansi" else render.frames(self.worlds)
 
     def get_state(self) -> dict[str, Array]:
         """All that decides what follows, but the game: copies, each with a leading axis of n_envs."""

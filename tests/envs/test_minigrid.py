@@ -5,10 +5,11 @@ import minigrid  # noqa: F401  # registers its games
 import numpy as np
 import pytest
 from gymnasium import spaces
+from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX, STATE_TO_IDX
 from stable_baselines3.common.preprocessing import is_image_space
 
 from envs.errors import ConfigError
-from envs.minigrid import ACTIONS, FEATURES, symbols
+from envs.minigrid import ACTIONS, FEATURES, HIGHEST, symbols
 
 GAMES = (
     "MiniGrid-Empty-5x5-v0",
@@ -30,6 +31,10 @@ def test_the_space_says_how_many_symbols_each_channel_has() -> None:
     assert space.dtype == np.uint8
     assert (space.low == 0).all()
     assert np.unique(space.high.reshape(-1, 3), axis=0).tolist() == [[10, 5, 2]]
+
+
+def test_the_largest_symbols_are_minigrids() -> None:
+    assert tuple(max(table.values()) for table in (OBJECT_TO_IDX, COLOR_TO_IDX, STATE_TO_IDX)) == HIGHEST
 
 
 def test_nobody_takes_symbols_for_an_image() -> None:

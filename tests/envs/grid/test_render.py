@@ -12,7 +12,7 @@ import pytest
 from minigrid.core.grid import Grid
 from minigrid.core.world_object import WorldObj
 
-from envs.errors import ConfigError
+from envs.errors import ConfigError, UnknownName
 from envs.fonts import font
 from envs.grid import render
 from envs.grid.cells import (
@@ -39,6 +39,8 @@ from envs.grid.cells import (
     door,
     key,
 )
+from envs.grid.single import GridEnv
+from envs.grid.vector import GridVectorEnv
 
 FAMILIES = (
     "Empty-8x8-v0",
@@ -264,7 +266,7 @@ def test_without_a_display_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPa
 
 
 def test_pygame_and_minigrid_are_imported_only_to_draw() -> None:
-    code = "import envs.grid.render, sys; sys.exit(bool({'pygame', 'minigrid'} & set(sys.modules)))"
+    code = "import envs.grid.single, sys; sys.exit(bool({'pygame', 'minigrid'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0
 
 
@@ -273,3 +275,70 @@ def test_tiles_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     first = render.frame(cells, status, tile=6)
     monkeypatch.setattr(Grid, "render_tile", None)
     assert np.array_equal(render.frame(cells, status, tile=6), first)
+
+
+def test_an_environment_has_pictures_with_mission_and_what_is_carried() -> None:
+    env = GridEnv(family="door_key", size=5, render_mode="rgb_array")
+    env.reset(seed=0)
+    status = env.worlds.status[0]
+    seen = env.observe()[..., 0] != 0
+    picture = env.render()
+    assert np.array_equal(picture, render.frame(env.worlds.cells[0], status, seen, missions=env.missions))
+    status[CARRYING] = key(YELLOW)
+    assert not np.array_equal(env.render(), picture)
+    env.close()
+
+
+def test_an_environment_has_texts() -> None:
+    env = GridEnv(family="door_key", size=5, render_mode="ansi")
+    env.reset(seed=0)
+    assert env.render() == render.text(env.worlds.cells[0], env.worlds.status[0], env.missions[0])
+    assert GridEnv(family="door_key").render() is None
+
+
+def test_an_environment_has_a_window_that_opens_when_it_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    pygame = pytest.importorskip("pygame")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    waits: list[float] = []
+    monkeypatch.setattr(pygame.time, "Clock", lambda: type("Clock", (), {"tick": staticmethod(waits.append)}))
+    env = GridEnv(family="door_key", size=5, render_mode="human")
+    assert not pygame.display.get_init()
+    env.reset(seed=0)
+    env.step(0)
+    assert env.render() is None
+    assert waits == [render.FPS] * 3
+    env.close()
+    assert not pygame.display.get_init()
+
+
+def test_a_batch_has_a_picture_of_each_of_its_environments() -> None:
+    batch = GridVectorEnv(3, family="door_key", size=5, render_mode="rgb_array")
+    batch.reset(seed=4)
+    pictures = batch.render()
+    assert pictures is not None
+    for index, picture in enumerate(pictures):
+        env = GridEnv(family="door_key", size=5, render_mode="rgb_array")
+        env.reset(seed=4 + index)
+        assert np.array_equal(picture, env.render())
+    batch.close()
+    assert GridVectorEnv(3, family="door_key").render() is None
+    texts = GridVectorEnv(2, family="door_key", render_mode="ansi")
+    texts.reset(seed=4)
+    assert [text.splitlines()[1] for text in texts.render() or ()] == ["step 0, carries nothing"] * 2
+
+
+def test_permuted_codes_hide_no_light() -> None:
+    """Only what the agent is told is permuted: the picture is the world's, and what is seen stays lit."""
+    plain, permuted = (
+        GridEnv(family="door_key", size=6, render_mode="rgb_array", **dials)
+        for dials in ({}, {"permute_objects": 3, "permute_colours": 3, "observation": "dict"})
+    )
+    plain.reset(seed=1)
+    permuted.reset(seed=1)
+    assert np.array_equal(plain.render(), permuted.render())
+
+
+@pytest.mark.parametrize("environment", [GridEnv, GridVectorEnv])
+def test_a_render_mode_that_there_is_not_is_named(environment: Any) -> None:
+    with pytest.raises(UnknownName, match=r"unknown render mode of grid worlds 'rgb_aray'.*rgb_array"):
+        environment(family="door_key", render_mode="rgb_aray")
