@@ -82,3 +82,12 @@ def place_agent(world: Any, row: Any, luck: Any, left: Any, top: Any, right: Any
     row[X] = row[Y] = -1
     row[X], row[Y] = free_cell(world, row, luck, left, top, right, bottom)
     row[DIRECTION] = integer(luck, 0, 4)
+
+
+@compiled
+def stand_at(world: Any, row: Any, luck: Any, p: Any) -> Any:
+    """The agent where p says: x, y and direction, or anywhere if x is -1."""
+    if p[0] < 0:
+        place_agent(world, row, luck, 0, 0, world.shape[1], world.shape[0])
+    else:
+        row[X], row[Y], row[DIRECTION] = p[0], p[1], p[2]
