@@ -260,7 +260,7 @@ def _obstructed_door(arguments: Arguments) -> list[int]:
 
 
 def _obstructed_maze(keys_last: int) -> Callable[[Arguments], list[int]]:
-    """Two balls, two keys and the agent may share a side room: at least three by three cells inside."""
+    """Two balls, two keys and the agent may share a side room: in three by three cells they hinder each other."""
 
     def parameters(arguments: Arguments) -> list[int]:
         family = "ObstructedMaze"
@@ -274,7 +274,7 @@ def _obstructed_maze(keys_last: int) -> Callable[[Arguments], list[int]]:
                 f"{family}'s agent_room is {room!r}: expected {expected}, from where {quarters} of the quarters "
                 "can be solved"
             )
-        return [_size(family, arguments, 5, 3), *room, *flags, quarters, keys_last]
+        return [_size(family, arguments, 6, 3), *room, *flags, quarters, keys_last]
 
     return parameters
 
