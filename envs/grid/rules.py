@@ -16,10 +16,12 @@ from envs.grid.cells import (
     DONE,
     DOOR,
     DOOR_OPENED,
+    DOWN,
     DROP,
     EMPTY,
     ENDING_FETCH,
     ENDING_GO_TO_DOOR,
+    ENDING_GOAL,
     ENDING_OBSTACLES,
     ENDING_OPEN_DOOR,
     ENDING_PICK_TARGET,
@@ -31,10 +33,12 @@ from envs.grid.cells import (
     KEY,
     KEY_PICKED,
     LAVA_KIND,
+    LEFT,
     LOCKED,
     NOTHING,
     OPEN_DOOR,
     PICKUP,
+    RIGHT,
     STAGE,
     STATE_SHIFT,
     STEPS,
@@ -44,6 +48,7 @@ from envs.grid.cells import (
     TURN_LEFT,
     TURN_RIGHT,
     UNLOCKED,
+    UP,
     WALL,
     WANTED,
     X,
@@ -55,6 +60,9 @@ from envs.grid.cells import (
 from envs.grid.chance import integer, real
 
 REWARD_MINIGRID, REWARD_GOAL, REWARD_STAGES = range(3)
+_WALKABLE = 1 << NOTHING | 1 << FLOOR | 1 << GOAL_KIND | 1 << LAVA_KIND
+_PORTABLE = 1 << KEY | 1 << BALL | 1 << BOX
+"""Kinds as bits."""
 TRIES = 101
 """How often MiniGrid draws a new place for an obstacle before it stays where it is."""
 
@@ -101,149 +109,137 @@ def step(
         rewards, terminated, truncated: float64 and bool (n,), written.
     """
     for e in range(len(actions)):
-        row, world = status[e], cells[e]
-        action = _carried_out(chance[e], actions[e], rules)
-        row[STEPS] += 1
+        action = _carried_out(chance, e, actions[e], rules)
+        status[e, STEPS] += 1
         blocked = False
         if rules.ending == ENDING_OBSTACLES:
-            blocked = kind(_ahead(world, row)) not in (NOTHING, GOAL_KIND)
-            _move_obstacles(world, row, obstacles[e], chance[e], moves[e])
-        stages = row[STAGE]
-        success, over = _act(world, row, action)
-        success, over = _judged(world, row, action, rules.ending, success, over)
+            blocked = kind(_ahead(cells, status, e)[2]) not in (NOTHING, GOAL_KIND)
+            _move_obstacles(cells, status, e, obstacles, chance, moves)
+        stages = status[e, STAGE]
+        success, over = _act(cells, status, e, action)
+        if rules.ending != ENDING_GOAL:
+            success, over = _judged(cells, status, e, action, rules.ending, success, over)
         earned = 0.0
         if success:
-            earned = 1.0 if rules.reward == REWARD_GOAL else 1.0 - 0.9 * (row[STEPS] / rules.max_steps)
+            earned = 1.0 if rules.reward == REWARD_GOAL else 1.0 - 0.9 * (status[e, STEPS] / rules.max_steps)
         if blocked and action == FORWARD:
             earned, over = -1.0, True
-        if rules.reward == REWARD_STAGES and row[STAGE] != stages:
-            earned += rules.stage_reward * _count(row[STAGE] & ~stages)
+        if rules.reward == REWARD_STAGES and status[e, STAGE] != stages:
+            earned += rules.stage_reward * _count(status[e, STAGE] & ~stages)
         rewards[e], terminated[e] = earned, over
-        truncated[e] = row[STEPS] >= rules.max_steps or row[STEPS] >= rules.limit
+        truncated[e] = status[e, STEPS] >= rules.max_steps or status[e, STEPS] >= rules.limit
 
 
 @compiled
-def _carried_out(chance: Any, action: Any, rules: Any) -> Any:
+def _carried_out(chance: Any, e: Any, action: Any, rules: Any) -> Any:
     """The action that comes of the chosen one."""
-    if action > FORWARD:
-        return action
-    if rules.mirrored and action != FORWARD:
-        action = TURN_LEFT + TURN_RIGHT - action
-    if rules.slip > 0.0:
-        drawn = real(chance)
+    exchanged = np.int64(rules.mirrored) & (action < FORWARD)
+    action ^= exchanged
+    if rules.slip > 0.0 and action <= FORWARD:
+        drawn = real(chance[e])
         if drawn < rules.slip:
             action = (action + (1 if drawn < rules.slip / 2 else 2)) % 3
     return action
 
 
 @compiled
-def _place_ahead(row: Any) -> Any:
-    """x and y of the cell that the agent faces."""
-    direction = row[DIRECTION]
-    x = np.int64(row[X]) + (direction == 0) - (direction == 2)
-    y = np.int64(row[Y]) + (direction == 1) - (direction == 3)
-    return x, y
+def _ahead(cells: Any, status: Any, e: Any) -> Any:
+    """x and y of the cell that the agent faces, and the cell; beyond the edge, a wall."""
+    direction = np.int64(status[e, DIRECTION])
+    x = np.int64(status[e, X]) + (direction == RIGHT) - (direction == LEFT)
+    y = np.int64(status[e, Y]) + (direction == DOWN) - (direction == UP)
+    inside = (x >= 0) & (y >= 0) & (x < cells.shape[2]) & (y < cells.shape[1])
+    cell = np.int64(cells[e, np.uintp(y if inside else 0), np.uintp(x if inside else 0)])
+    return x, y, cell if inside else WALL
 
 
 @compiled
-def _ahead(world: Any, row: Any) -> Any:
-    """What the agent faces; beyond the edge, a wall."""
-    x, y = _place_ahead(row)
-    if x < 0 or y < 0 or y >= world.shape[0] or x >= world.shape[1]:
-        return np.int64(WALL)
-    return np.int64(world[y, x])
+def _act(cells: Any, status: Any, e: Any, action: Any) -> Any:
+    """Carry out the action. Returns whether a goal was reached, and whether the episode is over.
 
-
-@compiled
-def _act(world: Any, row: Any, action: Any) -> Any:
-    """Carry out the action. Returns whether a goal was reached, and whether the episode is over."""
-    if action <= TURN_RIGHT:
-        row[DIRECTION] = (row[DIRECTION] + (1 if action == TURN_RIGHT else 3)) & 3
-        return False, False
-    if action == DONE:
-        return False, False
-    x, y = _place_ahead(row)
-    cell = _ahead(world, row)
+    Most actions move the agent or do nothing. They are worked out without branches, which no processor can foresee.
+    """
+    x, y, cell = _ahead(cells, status, e)
     what = kind(cell)
-    if action == FORWARD:
-        if what in (NOTHING, FLOOR, GOAL_KIND, LAVA_KIND) or (what == DOOR and state(cell) == OPEN_DOOR):
-            row[X], row[Y] = x, y
-        return what == GOAL_KIND, what in (GOAL_KIND, LAVA_KIND)
-    if action == PICKUP:
-        if what in (KEY, BALL, BOX) and row[CARRYING] == EMPTY:
-            row[CARRYING] = cell
-            world[y, x] = EMPTY
-            if what == KEY:
-                row[STAGE] |= KEY_PICKED
-    elif action == DROP:
-        if cell == EMPTY and row[CARRYING] != EMPTY:
-            world[y, x] = row[CARRYING]
-            row[CARRYING] = EMPTY
-    elif what == DOOR:
-        world[y, x] = _toggled_door(row, cell)
-    elif what == BOX:
-        held = EMPTY if not cell & HOLDS_KEY else KEY | ((cell >> HELD_SHIFT) & 7) << COLOUR_SHIFT
-        world[y, x] = held
-        row[STAGE] |= BOX_OPENED
-    return False, False
+    turned = np.int64(action == TURN_RIGHT) - np.int64(action == TURN_LEFT)
+    status[e, DIRECTION] = (status[e, DIRECTION] + turned) & 3
+    open_door = (what == DOOR) & (state(cell) == OPEN_DOOR)
+    walks = (action == FORWARD) & (((_WALKABLE >> what) & 1 == 1) | open_door)
+    status[e, X], status[e, Y] = x if walks else status[e, X], y if walks else status[e, Y]
+    empty_handed = status[e, CARRYING] == EMPTY
+    if (action == PICKUP) & empty_handed & ((_PORTABLE >> what) & 1 == 1):
+        status[e, CARRYING] = cell
+        cells[e, y, x] = EMPTY
+        if what == KEY:
+            status[e, STAGE] |= KEY_PICKED
+    elif (action == DROP) & (cell == EMPTY) & (not empty_handed):
+        cells[e, y, x] = status[e, CARRYING]
+        status[e, CARRYING] = EMPTY
+    elif (action == TOGGLE) & (what == DOOR):
+        cells[e, y, x] = _toggled_door(status, e, cell)
+    elif (action == TOGGLE) & (what == BOX):
+        cells[e, y, x] = KEY | ((cell >> HELD_SHIFT) & 7) << COLOUR_SHIFT if cell & HOLDS_KEY else EMPTY
+        status[e, STAGE] |= BOX_OPENED
+    reached = (action == FORWARD) & (what == GOAL_KIND)
+    return reached, reached | ((action == FORWARD) & (what == LAVA_KIND))
 
 
 @compiled
-def _toggled_door(row: Any, cell: Any) -> Any:
+def _toggled_door(status: Any, e: Any, cell: Any) -> Any:
     """The door that comes of toggling it: a locked one opens for a key of its colour."""
     now = state(cell)
     if now == LOCKED:
-        held = np.int64(row[CARRYING])
+        held = np.int64(status[e, CARRYING])
         if kind(held) != KEY or colour(held) != colour(cell):
             return cell
-        row[STAGE] |= UNLOCKED
+        status[e, STAGE] |= UNLOCKED
     elif now == CLOSED:
-        row[STAGE] |= DOOR_OPENED
+        status[e, STAGE] |= DOOR_OPENED
     return (cell & ~(3 << STATE_SHIFT)) | (CLOSED if now == OPEN_DOOR else OPEN_DOOR) << STATE_SHIFT
 
 
 @compiled
-def _judged(world: Any, row: Any, action: Any, ending: Any, success: Any, over: Any) -> Any:
+def _judged(cells: Any, status: Any, e: Any, action: Any, ending: Any, success: Any, over: Any) -> Any:
     """Success and the end of the episode, by what the family asks for beside a goal."""
     if ending == ENDING_OPEN_DOOR:
-        ahead = _ahead(world, row)
+        _, _, ahead = _ahead(cells, status, e)
         success |= action == TOGGLE and kind(ahead) == DOOR and state(ahead) == OPEN_DOOR
     elif ending == ENDING_PICK_TARGET:
-        success |= action == PICKUP and (row[CARRYING] & WANTED) != 0
+        success |= action == PICKUP and (status[e, CARRYING] & WANTED) != 0
     elif ending == ENDING_FETCH:
-        held = np.int64(row[CARRYING])
+        held = np.int64(status[e, CARRYING])
         over |= held != EMPTY
-        success |= kind(held) == row[TARGET_A] and colour(held) == row[TARGET_B]
+        success |= kind(held) == status[e, TARGET_A] and colour(held) == status[e, TARGET_B]
     elif ending == ENDING_GO_TO_DOOR:
         over |= action in (TOGGLE, DONE)
-        apart = abs(row[X] - row[TARGET_A]) + abs(row[Y] - row[TARGET_B])
+        apart = abs(status[e, X] - status[e, TARGET_A]) + abs(status[e, Y] - status[e, TARGET_B])
         success |= action == DONE and apart == 1
     return success, over or success
 
 
 @compiled
-def _move_obstacles(world: Any, row: Any, balls: Any, chance: Any, places: Any) -> None:
+def _move_obstacles(cells: Any, status: Any, e: Any, obstacles: Any, chance: Any, moves: Any) -> None:
     """Move each ball to a free cell around it, in their order."""
-    for k in range(len(balls)):
-        old_x, old_y = np.int64(balls[k, 0]), np.int64(balls[k, 1])
-        if len(places):
-            x, y = np.int64(places[k, 0]), np.int64(places[k, 1])
+    for k in range(obstacles.shape[1]):
+        old_x, old_y = np.int64(obstacles[e, k, 0]), np.int64(obstacles[e, k, 1])
+        if moves.shape[1]:
+            x, y = np.int64(moves[e, k, 0]), np.int64(moves[e, k, 1])
         else:
-            x, y = _free_place(world, row, old_x, old_y, chance)
+            x, y = _free_place(cells, status, e, chance, old_x, old_y)
         if x != old_x or y != old_y:
-            world[y, x] = world[old_y, old_x]
-            world[old_y, old_x] = EMPTY
-            balls[k, 0], balls[k, 1] = x, y
+            cells[e, y, x] = cells[e, old_y, old_x]
+            cells[e, old_y, old_x] = EMPTY
+            obstacles[e, k, 0], obstacles[e, k, 1] = x, y
 
 
 @compiled
-def _free_place(world: Any, row: Any, x: Any, y: Any, chance: Any) -> Any:
+def _free_place(cells: Any, status: Any, e: Any, chance: Any, x: Any, y: Any) -> Any:
     """A free cell of the nine around (x, y) by MiniGrid's rejection; (x, y) itself if it finds none."""
     left, top = max(x - 1, 0), max(y - 1, 0)
-    right, bottom = min(left + 3, world.shape[1]), min(top + 3, world.shape[0])
+    right, bottom = min(left + 3, cells.shape[2]), min(top + 3, cells.shape[1])
     for _ in range(TRIES):
-        new_x, new_y = integer(chance, left, right), integer(chance, top, bottom)
-        if world[new_y, new_x] == EMPTY and not (new_x == row[X] and new_y == row[Y]):
+        new_x, new_y = integer(chance[e], left, right), integer(chance[e], top, bottom)
+        if cells[e, new_y, new_x] == EMPTY and not (new_x == status[e, X] and new_y == status[e, Y]):
             return new_x, new_y
     return x, y
 

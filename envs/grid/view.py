@@ -34,13 +34,12 @@ Array = npt.NDArray[Any]
 LARGEST = 61
 """The largest view whose rows fit an integer."""
 
-_CLEAR = 24
-"""The bit of a code that says light passes; below it are the three bytes that are seen."""
-_SEEN = np.uint32(0xFFFFFF)
+_SHOWN = np.uint32(0xFFFFFF00)
+_LAST_BYTE = np.uint32(24)
 
 
 def codes(kinds: Sequence[int], colours: Sequence[int]) -> Array:
-    """(512,) uint32, for each cell's bits that can be seen: the three bytes shown, and whether light passes.
+    """(512,) uint32, for each cell's bits that can be seen: whether light passes, and the three bytes shown.
 
     Args:
         kinds: what is shown for each kind, (11,).
@@ -49,43 +48,45 @@ def codes(kinds: Sequence[int], colours: Sequence[int]) -> Array:
     bits = np.arange(LOOK + 1)
     kind, colour, state = bits & 15, bits >> COLOUR_SHIFT & 7, bits >> STATE_SHIFT & 3
     shown = np.zeros((LOOK + 1, 4), dtype=np.uint8)
-    shown[:, 0] = np.resize(kinds, 16)[kind]
-    shown[:, 1] = np.where(kind >= WALL_KIND, np.resize(colours, 8)[colour], 0)
-    shown[:, 2] = state
-    shown[:, 3] = (kind != WALL_KIND) & ~((kind == DOOR) & (state >= CLOSED))
+    shown[:, 1] = np.resize(kinds, 16)[kind]
+    shown[:, 2] = np.where(kind >= WALL_KIND, np.resize(colours, 8)[colour], 0)
+    shown[:, 3] = state
+    shown[:, 0] = (kind != WALL_KIND) & ~((kind == DOOR) & (state >= CLOSED))
     return shown.view(np.uint32).ravel()
 
 
 def blank(count: int, view: int) -> tuple[Array, Array]:
     """Memory for `count` images: as (count, view, view, 3) uint8, and as `observe` writes it.
 
-    A cell is written as a word of four bytes, the fourth of which the next cell overwrites; so the memory has a byte
-    more than the images need.
+    A cell is written as a word of four bytes, its own three and before them the last byte of the cell before, which is
+    written later; so the memory has a byte more than the images need.
     """
     size = view * view
     memory = np.empty(count * size * 3 + 1, dtype=np.uint8)
     words: Array = np.ndarray((count, size), np.uint32, memory, strides=(size * 3, 3))
-    return memory[:-1].reshape(count, view, view, 3), words
+    return memory[1:].reshape(count, view, view, 3), words
 
 
 @compiled
-def observe(cells: Any, status: Any, which: Any, view: Any, see_through: Any, table: Any, words: Any) -> None:
+def observe(cells: Any, status: Any, which: Any, columns: Any, see_through: Any, table: Any, words: Any) -> None:
     """Write what the agents of the environments in `which` see.
 
     Args:
         cells, status: the worlds.
         which: (n,) int64.
-        view: the square's side.
+        columns: a tuple, one entry a column of the view: so the compiler knows how many there are.
         see_through: whether walls hide nothing.
         table: of `codes`.
         words: of `blank`, for n images.
     """
     height, width = cells.shape[1], cells.shape[2]
     flat = cells.reshape(cells.shape[0], height * width)
-    half, last, own = view // 2, view * view - 1, (view // 2) * view + view - 1
-    full = (1 << view) - 1
+    view = len(columns)
+    half, full = view // 2, (1 << view) - 1
+    row = np.empty(view, dtype=np.uint32)
+    nearest = np.empty(view, dtype=np.uint32)
+    last = np.uint32(0)
     wall = table[WALL]
-    square = np.empty(view * view, dtype=np.uint32)
     for place in range(len(which)):
         e = which[place]
         x, y, direction = np.int64(status[e, X]), np.int64(status[e, Y]), status[e, DIRECTION]
@@ -99,50 +100,53 @@ def observe(cells: Any, status: Any, which: Any, view: Any, see_through: Any, ta
             ahead, to_left, to_right, forward, sideways = y, x, width - 1 - x, -width, 1
         first, stop = max(0, half - to_left), min(view, half + to_right + 1)
         start = y * width + x - half * sideways
-        lit = 1 << half
-        for depth in range(view):
-            j = view - 1 - depth
+        lit = full if see_through else 1 << half
+        for j in range(view - 1, -1, -1):
             clear = 0
-            if depth > ahead:
+            if lit:
                 for i in range(view):
-                    square[i * view + j] = wall
-            else:
-                for i in range(first):
-                    square[i * view + j] = wall
-                for i in range(stop, view):
-                    square[i * view + j] = wall
-                for i in range(first, stop):
-                    code = table[flat[e, start + i * sideways] & LOOK]
-                    square[i * view + j] = code
-                    clear |= np.int64(code >> _CLEAR) << i
+                    inside = (first <= i) & (i < stop) & (view - 1 - j <= ahead)
+                    code = table[flat[e, np.uintp(start + i * sideways if inside else 0)] & LOOK]
+                    row[i] = code if inside else wall
+                    clear |= np.int64(row[i] & 1) << i
+                start += forward
+            above = full
             if not see_through:
-                lit, above = spread(lit, clear, full)
+                lit, above = spread(lit, clear, view)
+            if j == view - 1:
+                row[half] = table[status[e, CARRYING] & LOOK]
+            for i in range(view):
+                row[i] = row[i] & _SHOWN if lit >> i & 1 else np.uint32(0)
+            if j == 0:
+                row[0] |= last
+                for i in range(1, view):
+                    row[i] |= nearest[i - 1]
+            if j == view - 1:
                 for i in range(view):
-                    if not (lit >> i) & 1:
-                        square[i * view + j] = 0
-                lit = above
-            start += forward
-        square[own] = table[status[e, CARRYING] & LOOK]
-        for cell in range(last):
-            words[place, cell] = square[cell]
-        words[place, last] = (words[place, last] & ~_SEEN) | (square[last] & _SEEN)
+                    nearest[i] = row[i] >> _LAST_BYTE
+                last = nearest[view - 1]
+            for i in range(view):
+                words[place, np.uintp(i * view + j)] = row[i]
+            lit = above
 
 
 @compiled
-def spread(lit: Any, clear: Any, full: Any) -> Any:
-    """The lit cells of a row, and which of them light the row ahead, as bits.
+def spread(lit: Any, clear: Any, view: Any) -> Any:
+    """The lit cells of a row, and which cells they light in the row ahead, as bits.
 
     Args:
         lit: what the row behind lights.
         clear: the cells that let light through.
-        full: all cells.
+        view: how many cells.
     """
     source = lit & clear
-    right = ((clear & ~(clear + source)) | source) & (full >> 1)
+    right = ((clear & ~(clear + source)) | source) & ((1 << (view - 1)) - 1)
     lit |= right << 1
     left, through = lit & clear, clear
-    for shift in (1, 2, 4, 8, 16, 32):
+    shift = 1
+    while shift < view:
         left |= through & (left >> shift)
         through &= through >> shift
+        shift *= 2
     left &= ~1
     return lit | (left >> 1), right | (right << 1) | left | (left >> 1)

@@ -10,6 +10,7 @@ from gymnasium import spaces
 from envs.errors import ConfigError
 from envs.grid import cells, chance, rules, view
 from envs.grid.dials import Setting
+from envs.grid.distractors import scatter
 from envs.minigrid import ACTIONS, FEATURES, HIGHEST
 
 Array = npt.NDArray[Any]
@@ -71,10 +72,9 @@ class Worlds:
     def start(self, which: Array) -> None:
         """Draw the worlds in `which` (m,) int64 afresh."""
         self._generate(self.cells, self.status, self.obstacles, self.chance, which, self._parameters)
-        if self.setting.dials.distractors:
-            from envs.grid.distractors import scatter
-
-            scatter(self.cells, self.status, self.chance, which, self.setting.dials.distractors)
+        number = self.setting.dials.distractors
+        if number:
+            scatter(self.cells, self.status, self.obstacles, self.chance, which, number, self.rules.ending)
 
     def step(self, actions: Array, moves: Array | None = None) -> tuple[Array, Array, Array]:
         """Rewards (count,) float64, terminated and truncated (count,) bool.
@@ -110,7 +110,7 @@ class Worlds:
         which = self.everyone if which is None else which
         side = self.setting.dials.view_size
         images, words = view.blank(len(which), side)
-        view.observe(self.cells, self.status, which, side, self.setting.family.see_through, self._codes, words)
+        view.observe(self.cells, self.status, which, (0,) * side, self.setting.family.see_through, self._codes, words)
         if not self.setting.as_dict:
             return images
         row = self.status[which]
