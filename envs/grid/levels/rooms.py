@@ -265,14 +265,14 @@ def _obstructed_maze(keys_last: int) -> Callable[[Arguments], list[int]]:
     def parameters(arguments: Arguments) -> list[int]:
         family = "ObstructedMaze"
         quarters = whole(family, arguments, "num_quarters", 1, len(_SIDES))
-        whole(family, arguments, "num_rooms_visited", 1, 1_000_000)
+        whole(family, arguments, "num_rooms_visited", 1, 10_000)
         flags = [_flag(family, arguments, name) for name in ("key_in_box", "blocked")]
         room, rooms = arguments["agent_room"], (_MIDDLE, *_SIDES[:quarters])
         if not isinstance(room, Sequence) or tuple(room) not in rooms:
             expected = " or ".join(map(str, rooms))
             raise ConfigError(
-                f"{family}'s agent_room is {room!r}: expected {expected}, from where {quarters} of the quarters "
-                "can be solved"
+                f"{family}'s agent_room is {room!r}: expected {expected}; "
+                f"from elsewhere a maze with num_quarters {quarters} cannot be solved"
             )
         return [_size(family, arguments, 6, 3), *room, *flags, quarters, keys_last]
 
