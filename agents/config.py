@@ -9,8 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from envs.task import Task
 
-REVISION = 1
+REVISION = 2
 """Raised whenever our own numbers change, so that no run of an older revision is taken for a new one."""
+
+COMPUTING = ("torch", "stable-baselines3", "gymnasium", "numpy", "numba", "scipy")
+"""Packages whose versions can change every run's numbers."""
 
 Mode = Literal["sampled", "greedy"]
 
@@ -78,7 +81,7 @@ class RunConfig(BaseModel):
         """16 hexadecimal digits: a hash of all that decides the weights and the evaluations."""
         from agents.provenance import packages_of
 
-        packages = ("torch", "stable-baselines3", "gymnasium", "numpy", *packages_of(self.task, self.algorithm))
+        packages = (*COMPUTING, *packages_of(self.task, self.algorithm))
         what = {
             "config": self.model_dump(mode="json"),
             "versions": {name: _version(name) for name in packages},

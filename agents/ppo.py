@@ -1,8 +1,10 @@
 """PPO with Stable-Baselines3's mathematics and constructor, and less overhead around it.
 
 From the same data, weights and generators an update ends at SB3's parameters, to float tolerance (a test holds it to
-that). What is saved: a rollout becomes tensors once, features that nobody learns are computed once, losses stay
-tensors until they are logged, discrete actions need no distribution objects, Adam runs fused.
+that). On a CPU, small networks with discrete actions act and learn in compiled code (`agents.compiled`), and batched
+games hand over arrays. Everything else goes through PyTorch, with less overhead: a rollout becomes tensors once,
+features that nobody learns are computed once, losses stay tensors until they are logged, discrete actions need no
+distribution objects, Adam runs fused.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,11 +15,16 @@ import stable_baselines3
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.distributions import CategoricalDistribution
 from stable_baselines3.common.utils import explained_variance
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from torch.nn import functional as F
 
+from agents.compiled.learner import CompiledPPO, Rollout
+from agents.compiled.ppo import CLIPPED, DIVERGENCE, ENTROPY, POLICY, TOTAL, VALUE
+from agents.compiled.rollouts import collect
 from agents.encoders import learns
 from agents.optimising import clip_gradients, fuse
 from agents.outputs import Batch, Observations, Outputs, from_distribution
@@ -51,15 +58,49 @@ class PPO(stable_baselines3.PPO):
 
     auxiliary: Callable[[Batch], Tensor | None] | None = None
     """A loss added to PPO's own in every minibatch, or None."""
+    _known: CompiledPPO | None = None
+    _known_to: Any = None
+
+    compiles: bool = True
+    """Whether to learn in compiled code where that knows the policy."""
+
+    def collect_rollouts(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    ) -> bool:
+        """Fill the buffer, as SB3 does. Returns False if the callback ended it."""
+        compiled = self._compiled()
+        if compiled is None or type(rollout_buffer) is not RolloutBuffer:
+            return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
+        self.policy.set_training_mode(False)
+        compiled.load()
+        return collect(self, compiled, env, callback, rollout_buffer, n_rollout_steps)
+
+    def _compiled(self) -> CompiledPPO | None:
+        """The policy for compiled code; None if that does not know it."""
+        if not self.compiles:
+            return None
+        if self._known_to is not self.policy:
+            self._known_to, self._known = self.policy, CompiledPPO.of(self.policy)
+        return self._known if self._known is not None and self._known.fits() else None
 
     def train(self) -> None:
         """One update: `n_epochs` passes over the rollout, in minibatches, in SB3's order."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        fuse(self.policy.optimizer)
         progress = self._current_progress_remaining
         clip_range = self.clip_range(progress)  # type: ignore[operator]
         clip_range_vf = None if self.clip_range_vf is None else self.clip_range_vf(progress)  # type: ignore[operator]
+        compiled = self._compiled()
+        if compiled is not None and type(self.rollout_buffer) is RolloutBuffer:
+            rollout = Rollout(self.rollout_buffer)
+            logged, added, begun = compiled.update(self, rollout, clip_range, clip_range_vf, self.auxiliary)
+            self._n_updates += begun
+            self._log_means(logged, added, begun, clip_range, clip_range_vf)
+        else:
+            self._train_by_autograd(clip_range, clip_range_vf)
+
+    def _train_by_autograd(self, clip_range: float, clip_range_vf: float | None) -> None:
+        fuse(self.policy.optimizer)
         parameters = list(self.policy.parameters())
         logged: list[dict[str, Tensor]] = []
         epoch_starts, loss = 0, torch.zeros(())
@@ -200,6 +241,25 @@ class PPO(stable_baselines3.PPO):
         last_epoch = [terms["approx_kl"] for terms in logged[epoch_starts:]]
         self.logger.record("train/approx_kl", torch.stack(last_epoch).mean().item())
         self.logger.record("train/loss", loss.item())
+        self._log_rest(clip_range, clip_range_vf)
+
+    def _log_means(
+        self, logged: np.ndarray, added: list[float], begun: int, clip_range: float, clip_range_vf: float | None
+    ) -> None:
+        """The same records, from rows (n_minibatches, 6) of compiled code."""
+        means = logged.mean(axis=0)
+        self.logger.record("train/entropy_loss", means[ENTROPY])
+        self.logger.record("train/policy_gradient_loss", means[POLICY])
+        self.logger.record("train/value_loss", means[VALUE])
+        self.logger.record("train/clip_fraction", means[CLIPPED])
+        if added:
+            self.logger.record("train/auxiliary_loss", np.mean(added))
+        per_epoch = -(-self.rollout_buffer.buffer_size * self.n_envs // self.batch_size)
+        self.logger.record("train/approx_kl", logged[(begun - 1) * per_epoch :, DIVERGENCE].mean())
+        self.logger.record("train/loss", logged[-1, TOTAL])
+        self._log_rest(clip_range, clip_range_vf)
+
+    def _log_rest(self, clip_range: float, clip_range_vf: float | None) -> None:
         buffer = self.rollout_buffer
         explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
         self.logger.record("train/explained_variance", explained)
@@ -211,7 +271,7 @@ class PPO(stable_baselines3.PPO):
             self.logger.record("train/clip_range_vf", clip_range_vf)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "auxiliary"]
+        return [*super()._excluded_save_params(), "auxiliary", "_known", "_known_to"]
 
 
 def _take(values: Any, which: Any) -> Any:

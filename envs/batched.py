@@ -1,8 +1,8 @@
 """The one adapter from Gymnasium's vector environments to Stable-Baselines3's."""
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -14,6 +14,65 @@ from envs.errors import ConfigError, GameError
 from envs.guard import at, blamed, finite, shown
 
 _FINAL = {"final_obs", "_final_obs", "final_info", "_final_info"}
+
+
+class Stepped(NamedTuple):
+    """One step of B environments as arrays; M of them ended an episode in it and have begun another."""
+
+    observations: Any
+    """(B, …), of what comes next."""
+    rewards: np.ndarray  # (B,) float32
+    dones: np.ndarray  # (B,) bool
+    ended: np.ndarray
+    """Which environments ended an episode: (M,) int64."""
+    cut: np.ndarray
+    """Which of these were cut off by a limit, instead of terminated: (M,) bool."""
+    final_observations: Any
+    """The last observation of each episode that ended: (M, …)."""
+    records: list[dict[str, Any]]
+    """Monitor's record of each episode that ended, where environments keep one."""
+    successes: list[Any]
+    """What `is_success` said at these ends, where a game says it."""
+    infos: Sequence[dict[str, Any]]
+    """SB3's infos (B,)."""
+
+
+def stepped(venv: VecEnv, actions: np.ndarray) -> Stepped:
+    """One step of any environments; as arrays all the way where they are a batch and nothing is wrapped around it."""
+    if isinstance(venv, BatchedVecEnv):
+        return venv.step_arrays(actions)
+    observations, rewards, dones, infos = venv.step(actions)
+    ended = np.flatnonzero(dones)
+    mine = [infos[index] for index in ended.tolist()]
+    cut = np.array([info.get("TimeLimit.truncated", False) for info in mine], dtype=bool)
+    last = [info["terminal_observation"] for info in mine]
+    return Stepped(
+        observations,
+        rewards,
+        dones,
+        ended,
+        cut,
+        np.stack(last) if last and not isinstance(last[0], dict) else last,
+        [info["episode"] for info in mine if "episode" in info],
+        [info["is_success"] for info in mine if "is_success" in info],
+        infos,
+    )
+
+
+class _Infos(Sequence[dict[str, Any]]):
+    """The infos of a step, made when somebody looks."""
+
+    def __init__(self, make: Callable[[], list[dict[str, Any]]], size: int) -> None:
+        self._make, self._size = make, size
+        self._made: list[dict[str, Any]] | None = None
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, index: Any) -> Any:
+        if self._made is None:
+            self._made = self._make()
+        return self._made[index]
 
 
 class BatchedVecEnv(VecEnv):
@@ -39,6 +98,7 @@ class BatchedVecEnv(VecEnv):
         self._returns = np.zeros(envs.num_envs)
         self._lengths = np.zeros(envs.num_envs, dtype=np.int64)
         self._started = time.time()
+        self._by_arrays = getattr(type(envs), "step_arrays", None) and envs.step_arrays  # type: ignore[attr-defined]
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
         self.metadata = {**envs.metadata, **self.metadata}
 
@@ -63,16 +123,48 @@ class BatchedVecEnv(VecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         """One step of every environment; those whose episode ends are reset in it."""
-        with blamed(self.game, lambda: f"in a step of its batch (actions {shown(self._actions)})"):
-            observations, rewards, terminated, truncated, batch = self.envs.step(self._actions)
+        step = self.step_arrays(self._actions)
+        return step.observations, step.rewards, step.dones, list(step.infos)
+
+    def step_arrays(self, actions: np.ndarray) -> Stepped:
+        """The same step as arrays; no Python object for an environment whose episode goes on."""
+        self._actions = actions
+        batch: dict[str, Any] = {}
+        with blamed(self.game, lambda: f"in a step of its batch (actions {shown(actions)})"):
+            if self._by_arrays is not None:
+                observations, rewards, terminated, truncated, ended, last = self._by_arrays(actions)
+            else:
+                observations, rewards, terminated, truncated, batch = self.envs.step(actions)
+                ended = np.flatnonzero(terminated | truncated)
+                last = self._last(batch, ended)
         self._returns += rewards
         self._lengths += 1
         self._check(observations, rewards)
         dones = terminated | truncated
-        infos = self._infos(batch, dones)
-        for index in np.flatnonzero(dones).tolist():
-            infos[index] = self._finish(batch, index, bool(truncated[index] and not terminated[index]))
-        return observations, rewards.astype(np.float32), dones, infos
+        cut = truncated[ended] & ~terminated[ended]
+        records = []
+        if len(ended):
+            self._check_last(last, ended)
+            now = round(time.time() - self._started, 6)
+            records = [
+                {"r": round(earned, 6), "l": length, "t": now}
+                for earned, length in zip(self._returns[ended].tolist(), self._lengths[ended].tolist(), strict=True)
+            ]
+            self._returns[ended], self._lengths[ended] = 0.0, 0
+            for index in ended.tolist():
+                self.reset_infos[index] = _one(batch, index)
+        finals = [_one(batch["final_info"], index) for index in ended.tolist()] if batch.get("final_info") else []
+        return Stepped(
+            observations,
+            rewards.astype(np.float32),
+            dones,
+            ended,
+            cut,
+            last,
+            records,
+            [info["is_success"] for info in finals if "is_success" in info],
+            _Infos(lambda: self._infos(batch, dones, ended, cut, last, records, finals), self.num_envs),
+        )
 
     def close(self) -> None:
         """Close the batch; a second time does nothing."""
@@ -127,33 +219,46 @@ class BatchedVecEnv(VecEnv):
             if not finite(_part(observations, index)):
                 raise GameError(f"game {self.game!r} returned NaN or infinity in its observation {when}")
 
-    def _infos(self, batch: dict[str, Any], dones: np.ndarray) -> list[dict[str, Any]]:
-        """The infos of environments whose episode goes on."""
+    def _infos(
+        self,
+        batch: dict[str, Any],
+        dones: np.ndarray,
+        ended: np.ndarray,
+        cut: np.ndarray,
+        last: Any,
+        records: list[dict[str, Any]],
+        finals: list[dict[str, Any]],
+    ) -> list[dict[str, Any]]:
+        """The infos of a step in SB3's words."""
         if batch.keys() <= _FINAL:
-            return [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
-        return [
-            {} if done else {**_one(batch, index), "TimeLimit.truncated": False} for index, done in enumerate(dones)
-        ]
+            infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
+        else:
+            infos = [
+                {} if done else {**_one(batch, index), "TimeLimit.truncated": False} for index, done in enumerate(dones)
+            ]
+        for place, index in enumerate(ended.tolist()):
+            infos[index] = {
+                **(finals[place] if finals else {}),
+                "episode": records[place],
+                "TimeLimit.truncated": bool(cut[place]),
+                "terminal_observation": _part(last, place),
+            }
+        return infos
 
-    def _finish(self, batch: dict[str, Any], index: int, truncated: bool) -> dict[str, Any]:
-        """The info of an environment whose episode has ended, in SB3's words."""
-        last = batch["final_obs"][index]
-        if not finite(last):
-            when = at(int(self._lengths[index]), self._actions[index])
-            raise GameError(f"game {self.game!r} returned NaN or infinity in its observation {when}")
-        record = {
-            "r": round(float(self._returns[index]), 6),
-            "l": int(self._lengths[index]),
-            "t": round(time.time() - self._started, 6),
-        }
-        self.reset_infos[index] = _one(batch, index)
-        self._returns[index], self._lengths[index] = 0.0, 0
-        return {
-            **_one(batch["final_info"], index),
-            "episode": record,
-            "TimeLimit.truncated": truncated,
-            "terminal_observation": last,
-        }
+    def _last(self, batch: dict[str, Any], ended: np.ndarray) -> Any:
+        """The final observations of the episodes that ended, (M, …)."""
+        final = [batch["final_obs"][index] for index in ended.tolist()]
+        if final and isinstance(final[0], dict):
+            return {key: np.stack([one[key] for one in final]) for key in final[0]}
+        return np.stack(final) if final else np.zeros((0, *(self.observation_space.shape or ())))
+
+    def _check_last(self, last: Any, ended: np.ndarray) -> None:
+        if finite(last):
+            return
+        for place, index in enumerate(ended.tolist()):
+            if not finite(_part(last, place)):
+                when = at(int(self._lengths[index]), self._actions[index])
+                raise GameError(f"game {self.game!r} returned NaN or infinity in its observation {when}")
 
     def _owner(self, name: str) -> Any:
         """The outermost layer of the batch that has this attribute."""

@@ -1,8 +1,14 @@
 """Functions of arrays compiled by numba, once: the machine code is kept on disk and found again by the next process."""
 
+import hashlib
 import logging
+import shutil
+import tempfile
 from collections.abc import Callable
-from typing import Any, TypeVar
+from contextlib import suppress
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, TypeVar, overload
 
 from envs.errors import ConfigError
 
@@ -10,22 +16,83 @@ log = logging.getLogger(__name__)
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+FLOORS = ("envs", "agents")
+"""Whose sources compiled code depends on."""
+KEPT = 4
+"""States of the sources whose machine code is kept."""
 _told: set[str] = set()
 
 
-def compiled(function: _Function) -> _Function:
+@overload
+def compiled(function: _Function) -> _Function: ...
+
+
+@overload
+def compiled(*, fast: bool) -> Callable[[_Function], _Function]: ...
+
+
+def compiled(function: Any = None, *, fast: bool = False) -> Any:
     """The function, compiled when first called and kept for the processes that follow.
+
+    Args:
+        function: numba's subset of Python.
+        fast: whether sums of floats may be taken in another order, so that they fill vector registers; NaN and
+            infinities keep their meaning.
 
     Integer division by nought and indices out of range are not looked for. Where no folder for the machine code can be
     written it is compiled anew in each process, which a warning says once. Raises ConfigError if numba cannot be used.
     """
+    if function is None:
+        return partial(compiled, fast=fast)
     numba = _numba()
+    options = _OPTIONS | ({"fastmath": {"contract", "reassoc", "nsz", "arcp"}} if fast else {})
+    before = numba.config.CACHE_DIR
     try:
-        found: _Function = numba.njit(cache=True, **_OPTIONS)(function)
+        numba.config.CACHE_DIR = str(_folder(before))
+        return numba.njit(cache=True, **options)(function)
     except (RuntimeError, OSError) as error:
         _warn(error)
-        found = numba.njit(**_OPTIONS)(function)
-    return found
+        return numba.njit(**options)(function)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+@cache
+def _folder(chosen: str) -> Path:
+    """Where machine code is kept: a folder of its own for each state of our sources.
+
+    Numba looks whether a function's own file has changed, but not whether those have that it calls.
+
+    Args:
+        chosen: NUMBA_CACHE_DIR, or empty.
+
+    Raises OSError if no folder can be written.
+    """
+    floor = Path(__file__).parent
+    texts = (path.read_bytes() for room in FLOORS for path in sorted((floor.parent / room).rglob("*.py")))
+    name = hashlib.sha256(b"".join(text for text in texts if b"import compiled" in text)).hexdigest()[:16]
+    places = [Path(chosen)] if chosen else [floor / "__pycache__", Path.home() / ".cache"]
+    errors = []
+    for place in places:
+        folder = place / "headstart-compiled" / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            errors.append(error)
+            continue
+        _forget_old(folder.parent)
+        return folder
+    raise errors[-1]
+
+
+def _forget_old(folder: Path) -> None:
+    """Remove all but the newest few states."""
+    with suppress(OSError):
+        states = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        for state in states[KEPT:]:
+            shutil.rmtree(state, ignore_errors=True)
 
 
 def _numba() -> Any:

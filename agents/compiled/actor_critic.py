@@ -1,0 +1,270 @@
+"""An actor-critic of Stable-Baselines3 as arrays for compiled code: weights and Adam's moments in, and back again."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.distributions import CategoricalDistribution
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from torch import nn
+
+from agents.compiled import stacks, steps
+from agents.encoders import FlatEncoder, PlanesEncoder
+
+KINDS: dict[type[nn.Module], int] = {nn.Tanh: stacks.TANH, nn.ReLU: stacks.RELU}
+
+
+class Layer(NamedTuple):
+    """One linear layer and the activation after it."""
+
+    linear: nn.Linear
+    kind: int
+
+
+def layers_of(*modules: nn.Module) -> list[Layer] | None:
+    """The layers of a stack, in order; None if there is something else in it."""
+    found: list[Layer] = []
+    flat = [part for module in modules for part in (module if isinstance(module, nn.Sequential) else [module])]
+    for part in flat:
+        if type(part) is nn.Linear and part.bias is not None:
+            found.append(Layer(part, stacks.LINEAR))
+        elif type(part) in KINDS and found and found[-1].kind == stacks.LINEAR:
+            found[-1] = Layer(found[-1].linear, KINDS[type(part)])
+        elif type(part) is not nn.Identity:
+            return None
+    return found
+
+
+@dataclass
+class Inputs:
+    """How observations enter: as numbers, normalised or not, or as lists of the planes that are on."""
+
+    width: int
+    """Numbers or symbols of one observation."""
+    positions: np.ndarray
+    """(n_positions, 3) int64, as `stacks` says; empty if observations are numbers."""
+    encoder: Any
+
+    @classmethod
+    def of(cls, policy: Any) -> Self | None:
+        """Of a policy's encoder; None if it is one that learns, or unknown here."""
+        encoder, space = policy.features_extractor, policy.observation_space
+        if not isinstance(space, spaces.Box):
+            return None
+        none = np.zeros((0, 3), np.int64)
+        if type(encoder) is PlanesEncoder and encoder.normaliser is None:
+            if np.dtype(space.dtype).kind not in "ub" or np.dtype(space.dtype).itemsize > 1:
+                return None
+            planes = encoder.planes
+            symbolic = planes._symbolic.numpy().astype(np.int64)
+            offsets = planes._offsets.numpy()
+            return cls(len(offsets), np.stack([offsets, np.where(symbolic, 1, 0), 0 * offsets], axis=1), encoder)
+        numbers = np.dtype(space.dtype).kind == "f"
+        if numbers and (type(encoder) is FlattenExtractor or type(encoder) is FlatEncoder):
+            return cls(int(np.prod(space.shape)), none, encoder)
+        return None
+
+    @property
+    def symbolic(self) -> bool:
+        """Whether observations are symbols."""
+        return len(self.positions) > 0
+
+    def rows(self, observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Observations (n, …) as (numbers, symbols), one of them empty."""
+        if self.symbolic:
+            return NO_NUMBERS, np.ascontiguousarray(observations.reshape(-1, self.width)).view(np.uint8)
+        return np.ascontiguousarray(observations.reshape(-1, self.width), dtype=np.float32), NO_SYMBOLS
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """Mean, factor and bound of the normaliser; empty without one."""
+        normaliser = getattr(self.encoder, "normaliser", None)
+        if normaliser is None:
+            return NOTHING, NOTHING, 0.0
+        factor = torch.rsqrt(normaliser.var + normaliser.epsilon)
+        return normaliser.mean.numpy(), factor.numpy(), float(normaliser.clip)
+
+
+NO_NUMBERS = np.zeros((0, 0), np.float32)
+NO_SYMBOLS = np.zeros((0, 0), np.uint8)
+NOTHING = np.zeros(0, np.float32)
+
+
+class Stacks:
+    """The parameters of some stacks in one array, with room to compute in.
+
+    Args:
+        stacked: the layers of each stack; all start from the same inputs.
+        inputs: how observations enter.
+        others: parameters outside the stacks that the optimiser steps too.
+    """
+
+    def __init__(self, stacked: list[list[Layer]], inputs: Inputs) -> None:
+        self.inputs = inputs
+        self.linears = [layer.linear for stack in stacked for layer in stack]
+        table: list[tuple[int, ...]] = []
+        tensors: list[tuple[int, ...]] = []
+        rows: list[tuple[int, ...]] = []
+        at = base = outputs = 0
+        for stack in stacked:
+            rows.append((len(table), len(table) + len(stack), base))
+            base += stack[0].linear.out_features
+            for linear, kind in stack:
+                n_in, n = linear.in_features, linear.out_features
+                table.append((at, n_in, n, at + n_in * n, outputs, kind))
+                tensors += [(at, at + n_in * n, 1), (at + n_in * n, at + n_in * n + n, 1)]
+                at += n_in * n + n
+                outputs += n
+        self.layers, self.stacks = np.array(table, np.int64), np.array(rows, np.int64)
+        self.tensors = np.array(tensors, np.int64)
+        self.params, self.grad, self.first, self.second = (np.zeros(at, np.float32) for _ in range(4))
+        self.rates, self.taken = np.zeros(len(tensors)), np.zeros(len(tensors), np.int64)
+        symbolic = inputs.symbolic
+        self.relative = np.zeros(at if symbolic else 0, np.float32)
+        self.bases = np.zeros(base, np.float32)
+        self._widest = max(
+            max(layer.linear.in_features if i else 1, layer.linear.out_features)
+            for stack in stacked
+            for i, layer in enumerate(stack)
+        )
+        largest = max(
+            (n_in * n for i, (_, n_in, n, *_) in enumerate(table) if not (symbolic and i in self.stacks[:, 0])),
+            default=1,
+        )
+        self.product = np.zeros(largest, np.float32)
+        self._outputs = outputs
+        self.make_room(stacks.CHUNK)
+
+    def make_room(self, capacity: int) -> None:
+        """Let `capacity` rows be held at once."""
+        self.capacity = capacity
+        width = self.inputs.width
+        symbolic = self.inputs.symbolic
+        self.work = np.zeros(self._outputs * capacity, np.float32)
+        self.x = np.zeros((capacity, 0 if symbolic else width), np.float32)
+        self.active = np.zeros((capacity, width + 1 if symbolic else 0), np.int32)
+        self.counts = np.zeros(capacity, np.int64)
+        self.delta, self.spare = (np.zeros(stacks.CHUNK * self._widest, np.float32) for _ in range(2))
+
+    @property
+    def net(self) -> tuple[np.ndarray, ...]:
+        """What compiled code calls `net`."""
+        return self.params, self.layers, self.stacks, self.relative, self.bases, self.work
+
+    @property
+    def moments(self) -> tuple[np.ndarray, ...]:
+        """What compiled code calls `moments`."""
+        return (
+            self.grad,
+            self.first,
+            self.second,
+            self.tensors,
+            self.rates,
+            self.taken,
+            self.delta,
+            self.spare,
+            self.product,
+        )
+
+    def feed(self, observations: np.ndarray) -> tuple[Any, ...]:
+        """What compiled code calls `inputs`, for observations (n, …)."""
+        numbers, symbols = self.inputs.rows(observations)
+        mean, factor, most = self.inputs.statistics()
+        return numbers, symbols, self.inputs.positions, mean, factor, most, self.x, self.active, self.counts
+
+    def load(self) -> None:
+        """Take the weights of the network."""
+        for linear, row in zip(self.linears, self.layers, strict=True):
+            weights, biases = self._parts(self.params, row)
+            weights[:] = linear.weight.detach().numpy().T
+            biases[:] = linear.bias.detach().numpy()
+        if self.inputs.symbolic:
+            stacks.take_relative(
+                self.params, self.layers, self.stacks, self.inputs.positions, self.relative, self.bases
+            )
+
+    def store(self) -> None:
+        """Give the weights back to the network."""
+        with torch.no_grad():
+            for linear, row in zip(self.linears, self.layers, strict=True):
+                weights, biases = self._parts(self.params, row)
+                linear.weight.copy_(torch.from_numpy(weights.T))
+                linear.bias.copy_(torch.from_numpy(biases))
+
+    def add_gradients(self) -> None:
+        """Add the gradients that the network's own parameters hold."""
+        for linear, row in zip(self.linears, self.layers, strict=True):
+            for own, parameter in zip(self._parts(self.grad, row), (linear.weight, linear.bias), strict=True):
+                if parameter.grad is not None:
+                    own += parameter.grad.numpy().T
+
+    def load_optimiser(self, optimiser: torch.optim.Optimizer) -> None:
+        """Take Adam's moments, steps and learning rates."""
+        groups = {id(p): group for group in optimiser.param_groups for p in group["params"]}
+        for t, (parameter, moments) in enumerate(self._tensors()):
+            state = optimiser.state.get(parameter, {})
+            self.tensors[t, steps.LEARNS] = int(parameter.requires_grad and id(parameter) in groups)
+            self.rates[t] = groups[id(parameter)]["lr"] if id(parameter) in groups else 0.0
+            self.taken[t] = int(state["step"]) if state else 0
+            for own, name in zip(moments, ("exp_avg", "exp_avg_sq"), strict=True):
+                own[:] = state[name].numpy().T if state else 0
+
+    def store_optimiser(self, optimiser: torch.optim.Optimizer) -> None:
+        """Give them back."""
+        for t, (parameter, moments) in enumerate(self._tensors()):
+            if not self.tensors[t, steps.LEARNS] or not self.taken[t]:
+                continue
+            state = optimiser.state[parameter]
+            if not state:
+                state["step"] = torch.zeros(())
+                state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+            state["step"].fill_(float(self.taken[t]))
+            for own, name in zip(moments, ("exp_avg", "exp_avg_sq"), strict=True):
+                state[name].copy_(torch.from_numpy(own.T))
+
+    def _tensors(self) -> Any:
+        for linear, row in zip(self.linears, self.layers, strict=True):
+            first, second = self._parts(self.first, row), self._parts(self.second, row)
+            yield linear.weight, (first[0], second[0])
+            yield linear.bias, (first[1], second[1])
+
+    def _parts(self, flat: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """W (n_in, n_out) and b (n_out,) of one layer in an array like the parameters."""
+        at, n_in, n, bias = (int(v) for v in row[:4])
+        return flat[at : at + n_in * n].reshape(n_in, n), flat[bias : bias + n]
+
+
+def plain_adam(optimiser: torch.optim.Optimizer) -> bool:
+    """Whether an optimiser is Adam without its variants, the same for all parameters but for the rate."""
+    groups = optimiser.param_groups
+    same = (
+        all(g["betas"] == groups[0]["betas"] and g["eps"] == groups[0]["eps"] for g in groups)
+        if type(optimiser) is torch.optim.Adam
+        else False
+    )
+    return same and not any(g["weight_decay"] or g["amsgrad"] or g["maximize"] or g["differentiable"] for g in groups)
+
+
+def actor_critic(policy: Any) -> Stacks | None:
+    """The two stacks of a policy, actor first; None if compiled code cannot do what it does."""
+    known = (
+        isinstance(policy, ActorCriticPolicy)
+        and type(policy.action_dist) is CategoricalDistribution
+        and policy.share_features_extractor
+        and policy.device.type == "cpu"
+        and policy.optimizer is not None
+    )
+    if not known:
+        return None
+    inputs = Inputs.of(policy)
+    actor = layers_of(policy.mlp_extractor.policy_net, policy.action_net)
+    critic = layers_of(policy.mlp_extractor.value_net, policy.value_net)
+    if inputs is None or not actor or not critic:
+        return None
+    stacked = Stacks([actor, critic], inputs)
+    inside = {id(p) for linear in stacked.linears for p in linear.parameters()}
+    everything = {id(p) for p in policy.parameters()}
+    single = all(p.dtype == torch.float32 for p in policy.parameters())
+    return stacked if inside == everything and len(inside) == 2 * len(stacked.linears) and single else None

@@ -1,0 +1,277 @@
+"""Stacks of linear layers and activations, forward and backward, on chunks of rows.
+
+All weights lie in one flat float32 array: of each layer W (n_in, n_out), then b (n_out). What a stack is made of stands
+in two integer tables (columns below), so that one compilation serves every depth and width. A stack's input is either
+numbers (n_rows, n_in), or symbols, given by the planes that are on: their weights are added up, and no plane that is 0
+is ever multiplied.
+
+Where exactly one plane of a position is on (a cell's object, its colour), the commonest symbol of each position is left
+out of the lists: W is then taken relative to it, and it is added to the bias. With D the sum of the incoming
+gradients over all rows, the gradient of the commonest symbol's weights is D less those of its position's others.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from envs.compiling import compiled
+
+CHUNK = 256
+"""Rows that go through all layers at once."""
+
+WEIGHTS, N_IN, N_OUT, BIAS, OUTPUT, KIND = range(6)
+"""Columns of the table of layers: offsets of W and b among the parameters, widths, offset of the outputs per row of
+capacity, activation."""
+FIRST, LAST, BASE = range(3)
+"""Columns of the table of stacks: its layers are FIRST to LAST - 1; offset of its first bias among the bases."""
+LINEAR, TANH, RELU = range(3)
+"""Kinds of activations."""
+OFFSET, STEP, COMMON = range(3)
+"""Columns of the table of positions: the first plane; 1, or 0 for a plane that is one already; the commonest symbol."""
+
+
+@compiled(fast=True)
+def activate(values: Any, bias: Any, kind: int) -> None:
+    """Add the bias (n,) and apply the activation to (c, n), in place.
+
+    tanh is the rational function of degrees 13 and 6 that Eigen uses, within 3e-7 of it.
+    """
+    for i in range(values.shape[0]):
+        row = values[i]
+        if kind == TANH:
+            for j in range(row.size):
+                v = row[j] + bias[j]
+                v = min(max(v, np.float32(-7.905311)), np.float32(7.905311))
+                s = v * v
+                p = s * np.float32(-2.76076847742355e-16) + np.float32(2.00018790482477e-13)
+                p = s * p + np.float32(-8.60467152213735e-11)
+                p = s * p + np.float32(5.12229709037114e-08)
+                p = s * p + np.float32(1.48572235717979e-05)
+                p = s * p + np.float32(6.37261928875436e-04)
+                p = s * p + np.float32(4.89352455891786e-03)
+                q = s * np.float32(1.19825839466702e-06) + np.float32(1.18534705686654e-04)
+                q = s * q + np.float32(2.26843463243900e-03)
+                q = s * q + np.float32(4.89352518554385e-03)
+                row[j] = v * p / q
+        elif kind == RELU:
+            for j in range(row.size):
+                row[j] = max(row[j] + bias[j], np.float32(0))
+        else:
+            for j in range(row.size):
+                row[j] += bias[j]
+
+
+@compiled(fast=True)
+def chain(delta: Any, outputs: Any, kind: int) -> None:
+    """Multiply gradients (c, n) by the activation's derivative, given its outputs (c, n), in place."""
+    for i in range(delta.shape[0]):
+        row, out = delta[i], outputs[i]
+        if kind == TANH:
+            for j in range(row.size):
+                row[j] *= np.float32(1) - out[j] * out[j]
+        elif kind == RELU:
+            for j in range(row.size):
+                row[j] = row[j] if out[j] > 0 else np.float32(0)
+
+
+@compiled(fast=True)
+def commonest(symbols: Any, positions: Any) -> None:
+    """Set each position's commonest symbol among (n_rows, n_positions) uint8. Positions of planes keep 0."""
+    counts = np.zeros(256, np.int64)
+    for k in range(positions.shape[0]):
+        if positions[k, STEP] == 0:
+            continue
+        for v in range(counts.size):
+            counts[v] = 0
+        for i in range(symbols.shape[0]):
+            counts[symbols[i, k]] += 1
+        best = 0
+        for v in range(counts.size):
+            best = v if counts[v] > counts[best] else best
+        positions[k, COMMON] = best
+
+
+@compiled(fast=True)
+def list_planes(symbols: Any, rows: Any, positions: Any, active: Any, counts: Any) -> None:
+    """Which planes of `symbols[rows]` are on: active (c, n_positions) int32, the first counts (c,) of each row."""
+    n = positions.shape[0]
+    for i in range(rows.size):
+        row, out, found = symbols[rows[i]], active[i], 0
+        for k in range(n):
+            position = positions[k]
+            out[found] = position[OFFSET] + position[STEP] * row[k]
+            found += row[k] != position[COMMON]
+        counts[i] = found
+
+
+@compiled(fast=True)
+def take_relative(params: Any, layers: Any, stacks: Any, positions: Any, relative: Any, bases: Any) -> None:
+    """First layers relative to the commonest symbols (relative, as the parameters), and their biases (bases)."""
+    for s in range(stacks.shape[0]):
+        layer = layers[stacks[s, FIRST]]
+        n_in, n = layer[N_IN], layer[N_OUT]
+        start = layer[WEIGHTS]
+        base = bases[stacks[s, BASE] : stacks[s, BASE] + n]
+        for j in range(n):
+            base[j] = params[layer[BIAS] + j]
+        for j in range(start, start + n_in * n):
+            relative[j] = params[j]
+        for k in range(positions.shape[0]):
+            if positions[k, STEP] == 0:
+                continue
+            at = start + (positions[k, OFFSET] + positions[k, COMMON]) * n
+            common = params[at : at + n]
+            for j in range(n):
+                base[j] += common[j]
+            end = positions[k + 1, OFFSET] if k + 1 < positions.shape[0] else n_in
+            for plane in range(positions[k, OFFSET], end):
+                w = relative[start + plane * n : start + (plane + 1) * n]
+                for j in range(n):
+                    w[j] -= common[j]
+
+
+@compiled(fast=True)
+def give_back_relative(grad: Any, layers: Any, stacks: Any, positions: Any) -> None:
+    """The gradient of the commonest symbols' weights, from those of all others and of the biases."""
+    for s in range(stacks.shape[0]):
+        layer = layers[stacks[s, FIRST]]
+        n_in, n = layer[N_IN], layer[N_OUT]
+        start = layer[WEIGHTS]
+        total = grad[layer[BIAS] : layer[BIAS] + n]
+        for k in range(positions.shape[0]):
+            if positions[k, STEP] == 0:
+                continue
+            own = positions[k, OFFSET] + positions[k, COMMON]
+            end = positions[k + 1, OFFSET] if k + 1 < positions.shape[0] else n_in
+            g = grad[start + own * n : start + (own + 1) * n]
+            for j in range(n):
+                g[j] = total[j]
+            for plane in range(positions[k, OFFSET], end):
+                if plane != own:
+                    other = grad[start + plane * n : start + (plane + 1) * n]
+                    for j in range(n):
+                        g[j] -= other[j]
+
+
+@compiled(fast=True)
+def add_planes(active: Any, counts: Any, weights: Any, base: Any, out: Any) -> None:
+    """The first layer's sums: out (c, n) = base + the rows of weights (n_in, n) of the planes that are on."""
+    for i in range(out.shape[0]):
+        row, planes, n = out[i], active[i], counts[i]
+        for j in range(row.size):
+            row[j] = base[j]
+        k = 0
+        while k + 4 <= n:
+            a, b = weights[planes[k]], weights[planes[k + 1]]
+            c, d = weights[planes[k + 2]], weights[planes[k + 3]]
+            for j in range(row.size):
+                row[j] += (a[j] + b[j]) + (c[j] + d[j])
+            k += 4
+        while k < n:
+            a = weights[planes[k]]
+            for j in range(row.size):
+                row[j] += a[j]
+            k += 1
+
+
+@compiled(fast=True)
+def spread_planes(active: Any, counts: Any, delta: Any, grad: Any) -> None:
+    """The gradient of the first layer's weights: each row of delta (c, n) to the planes that are on."""
+    for i in range(delta.shape[0]):
+        row, planes = delta[i], active[i]
+        for k in range(counts[i]):
+            g = grad[planes[k]]
+            for j in range(row.size):
+                g[j] += row[j]
+
+
+@compiled(fast=True)
+def forward(
+    params: Any,
+    layers: Any,
+    stack: Any,
+    x: Any,
+    active: Any,
+    counts: Any,
+    relative: Any,
+    bases: Any,
+    work: Any,
+    s: int,
+    c: int,
+) -> None:
+    """One stack on rows s to s + c of the inputs; every layer's outputs stay in `work`.
+
+    `work` is (n, capacity) numbers per layer: layer k's row i starts at layers[k, OUTPUT] * capacity + i * n_out.
+    """
+    capacity = counts.size
+    for index in range(stack[FIRST], stack[LAST]):
+        layer = layers[index]
+        n_in, n = layer[N_IN], layer[N_OUT]
+        at = layer[OUTPUT] * capacity + s * n
+        out = work[at : at + c * n].reshape(c, n)
+        bias = params[layer[BIAS] : layer[BIAS] + n]
+        if index == stack[FIRST] and active.shape[1] > 0:
+            weights = relative[layer[WEIGHTS] : layer[WEIGHTS] + n_in * n].reshape(n_in, n)
+            add_planes(active[s : s + c], counts[s : s + c], weights, bases[stack[BASE] : stack[BASE] + n], out)
+            bias = np.zeros(n, np.float32)
+        else:
+            weights = params[layer[WEIGHTS] : layer[WEIGHTS] + n_in * n].reshape(n_in, n)
+            if index == stack[FIRST]:
+                np.dot(x[s : s + c], weights, out)
+            else:
+                before = layers[index - 1, OUTPUT] * capacity + s * n_in
+                np.dot(work[before : before + c * n_in].reshape(c, n_in), weights, out)
+        activate(out, bias, layer[KIND])
+
+
+@compiled(fast=True)
+def backward(
+    params: Any,
+    layers: Any,
+    stack: Any,
+    x: Any,
+    active: Any,
+    counts: Any,
+    work: Any,
+    delta: Any,
+    spare: Any,
+    product: Any,
+    grad: Any,
+    s: int,
+    c: int,
+) -> None:
+    """Add to `grad` what rows s to s + c of one stack give, from the gradient of its last outputs.
+
+    delta: (c · widest,), holds that gradient (c, n_out) and is used up; spare: as much room again; product: room for
+    the largest layer's weights.
+    """
+    capacity = counts.size
+    for index in range(stack[LAST] - 1, stack[FIRST] - 1, -1):
+        layer = layers[index]
+        n_in, n = layer[N_IN], layer[N_OUT]
+        d = delta[: c * n].reshape(c, n)
+        g_bias = grad[layer[BIAS] : layer[BIAS] + n]
+        for i in range(c):
+            row = d[i]
+            for j in range(n):
+                g_bias[j] += row[j]
+        size = n_in * n
+        g = grad[layer[WEIGHTS] : layer[WEIGHTS] + size]
+        if index == stack[FIRST] and active.shape[1] > 0:
+            spread_planes(active[s : s + c], counts[s : s + c], d, g.reshape(n_in, n))
+            return
+        if index == stack[FIRST]:
+            np.dot(x[s : s + c].T, d, product[:size].reshape(n_in, n))
+            for j in range(size):
+                g[j] += product[j]
+            return
+        before = layers[index - 1, OUTPUT] * capacity + s * n_in
+        inputs = work[before : before + c * n_in].reshape(c, n_in)
+        np.dot(inputs.T, d, product[:size].reshape(n_in, n))
+        for j in range(size):
+            g[j] += product[j]
+        weights = params[layer[WEIGHTS] : layer[WEIGHTS] + size].reshape(n_in, n)
+        back = spare[: c * n_in].reshape(c, n_in)
+        np.dot(d, weights.T, back)
+        chain(back, inputs, layers[index - 1, KIND])
+        delta, spare = spare, delta
