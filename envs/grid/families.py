@@ -9,7 +9,7 @@ from typing import Any
 
 from envs.registry import did_you_mean, load_callable
 
-_LEVELS = ("envs.grid.levels.open", "envs.grid.levels.chains", "envs.grid.levels.rooms")
+_LEVELS = tuple(f"envs.grid.levels.{name}" for name in ("open", "hazards", "chains", "rooms"))
 Arguments = Mapping[str, Any]
 
 
