@@ -124,10 +124,10 @@ def observe(cells: Any, status: Any, which: Any, columns: Any, see_through: Any,
             if j == view - 1:
                 for i in range(view):
                     nearest[i] = row[i] >> _LAST_BYTE
-                last = nearest[view - 1]
             for i in range(view):
                 words[place, np.uintp(i * view + j)] = row[i]
             lit = above
+        last = nearest[view - 1]
 
 
 @compiled
