@@ -73,6 +73,8 @@ class Frame:
     """The game was cut off here, by its time limit."""
     image: np.ndarray | None = field(default=None, repr=False)
     """The game's picture of this state, (H, W, 3) uint8, if it has one."""
+    text: str | None = field(default=None, repr=False)
+    """The game's picture in characters, if the player was asked for that and the game has one."""
 
     @property
     def over(self) -> bool:
@@ -106,12 +108,16 @@ class Frame:
 class Player:
     """A policy on a task. Episode e is a function of (policy, task, seed + e, mode): not of what was played before.
 
+    With `text` the frames hold text, instead of pictures, where the game can be told in text.
+
     Raises MappingError if the policy's spaces are not the task's.
     """
 
-    def __init__(self, policy: Policy, task: Task, *, seed: int = 0, mode: Mode = "sampled") -> None:
+    def __init__(
+        self, policy: Policy, task: Task, *, seed: int = 0, mode: Mode = "sampled", text: bool = False
+    ) -> None:
         self.policy, self.task, self.seed, self.mode = policy, task, seed, mode
-        self.stage: Stage = open_stage(task, seed)
+        self.stage: Stage = open_stage(task, seed, text=text)
         self.interface: Interface = self.stage.interface
         _must_agree(policy, self.interface, task)
         self.action_names = action_names(self.interface)
@@ -134,6 +140,7 @@ class Player:
                 terminated,
                 truncated,
                 self.stage.picture(),
+                self.stage.text(),
             )
             if over:
                 return

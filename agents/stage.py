@@ -40,15 +40,25 @@ class Stage(Protocol):
         """Observations, reward (the mean over agents), terminated, truncated."""
 
     def picture(self) -> np.ndarray | None:
-        """The game's own, (H, W, 3) uint8, if it has one."""
+        """The game's own, (H, W, 3) uint8, if it has one and was not opened for text."""
+
+    def text(self) -> str | None:
+        """The game's own picture in characters, if it was opened for that and has one."""
 
     def close(self) -> None:
         """Close the game."""
 
 
-def open_stage(task: Task, seed: int = 0) -> Stage:
-    """Open a task for watching. Raises what `make_vec` raises."""
-    venv = _opened(task, seed)
+def open_stage(task: Task, seed: int = 0, *, text: bool = False) -> Stage:
+    """Open a task for watching; as text if asked and if the game has some. Raises what `make_vec` raises."""
+    stage = _stage(_opened(task, seed), task)
+    if not text or "ansi" not in stage.modes:
+        return stage
+    stage.close()
+    return _stage(make_vec(task, n_envs=1, seed=seed, render="ansi", backend="dummy"), task)
+
+
+def _stage(venv: VecEnv, task: Task) -> "OneAgent | ManyAgents":
     inner = venv.unwrapped
     if isinstance(inner, ParallelVecEnv):
         return ManyAgents(inner, interface(venv), task)
@@ -78,7 +88,7 @@ class OneAgent:
     def __init__(self, venv: DummyVecEnv, interface: Interface, task: Task) -> None:
         self.interface, self._env, self._task = interface, venv.envs[0], task
         self._space = venv.observation_space
-        self.fps = _fps(self._env)
+        self.fps, self.modes = _fps(self._env), _modes(self._env)
 
     def reset(self, seed: int) -> Observation:
         """Begin an episode: the one that SB3 would play after `venv.seed(seed)`."""
@@ -91,7 +101,11 @@ class OneAgent:
 
     def picture(self) -> np.ndarray | None:
         """The game's own."""
-        return _rendered(self._env, self._task)
+        return _pictured(self._env, self._task)
+
+    def text(self) -> str | None:
+        """The game's own picture in characters."""
+        return _told(self._env, self._task)
 
     def close(self) -> None:
         """Close the game."""
@@ -106,7 +120,7 @@ class ManyAgents:
         self._names = venv.agents
         self.agents = len(self._names)
         self._space = venv.observation_space
-        self.fps = _fps(self._game)
+        self.fps, self.modes = _fps(self._game), _modes(self._game)
 
     def reset(self, seed: int) -> Observation:
         """Begin an episode."""
@@ -127,7 +141,11 @@ class ManyAgents:
 
     def picture(self) -> np.ndarray | None:
         """The game's own, of all agents."""
-        return _rendered(self._game, self._task)
+        return _pictured(self._game, self._task)
+
+    def text(self) -> str | None:
+        """The game's own picture in characters, of all agents."""
+        return _told(self._game, self._task)
 
     def close(self) -> None:
         """Close the game."""
@@ -149,14 +167,28 @@ def _fps(game: Any) -> int:
     return int(_metadata(game, "render_fps", None) or USUAL_FPS)
 
 
+def _modes(game: Any) -> tuple[str, ...]:
+    return tuple(_metadata(game, "render_modes", None) or ())
+
+
 def _metadata(game: Any, key: str, otherwise: Any) -> Any:
     """What the game says of itself, below all wrappers."""
     return (game.unwrapped.metadata or {}).get(key, otherwise)
 
 
-def _rendered(game: Any, task: Task) -> np.ndarray | None:
-    if getattr(game, "render_mode", None) != "rgb_array" or "rgb_array" not in _metadata(game, "render_modes", ()):
+def _pictured(game: Any, task: Task) -> np.ndarray | None:
+    picture = _rendered(game, task, "rgb_array")
+    return None if picture is None else np.array(picture)
+
+
+def _told(game: Any, task: Task) -> str | None:
+    text = _rendered(game, task, "ansi")
+    return text if isinstance(text, str) else None
+
+
+def _rendered(game: Any, task: Task, mode: str) -> Any:
+    """What the game draws, if it was opened to be drawn in that way."""
+    if getattr(game, "render_mode", None) != mode or mode not in _modes(game):
         return None
     with blamed(task.game, lambda: "when it was asked for a picture"):
-        picture = game.render()
-    return None if picture is None else np.array(picture)
+        return game.render()

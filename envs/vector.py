@@ -33,6 +33,7 @@ from envs.registry import load_attribute, missing_module
 from envs.task import Change, Task
 
 Backend = Literal["auto", "batched", "dummy", "subproc"]
+Render = bool | Literal["ansi"]
 
 log = logging.getLogger(__name__)
 _told: set[str] = set()
@@ -43,7 +44,7 @@ def make_vec(
     *,
     n_envs: int = 1,
     seed: int | None = None,
-    render: bool = False,
+    render: Render = False,
     backend: Backend = "auto",
 ) -> VecEnv:
     """Environments of a task, for Stable-Baselines3.
@@ -52,7 +53,7 @@ def make_vec(
         task: the task, or a game's name.
         n_envs: how many environments; of a multi-agent game, how many copies, each with all its agents.
         seed: environment i is seeded with seed + i at the first reset; None takes the machine's entropy.
-        render: whether `render()` and `get_images()` give frames.
+        render: whether `render()` and `get_images()` give frames; `ansi`: whether each object's `render()` gives text.
         backend: `auto` batches where the game allows it and is `dummy`, one object each, where not.
 
     Raises UnknownName, MissingExtra, ConfigError (arguments, changes or spaces that do not work), GameError.
@@ -75,7 +76,7 @@ def make_vec(
     return venv
 
 
-def make_env(task: Task | str, *, render: bool = False) -> gym.Env[Any, Any]:
+def make_env(task: Task | str, *, render: Render = False) -> gym.Env[Any, Any]:
     """One environment of a single-agent task, as each of `make_vec`'s objects: adapted, changed and guarded.
 
     Raises as `make_vec` does.
@@ -147,7 +148,7 @@ def _why_not_batched(task: Task, game: Game) -> str | None:
     return None
 
 
-def _batch(task: Task, game: Game, n_envs: int, render: bool) -> VecEnv:
+def _batch(task: Task, game: Game, n_envs: int, render: Render) -> VecEnv:
     with _creating(task):
         envs = gym.make_vec(
             task.game, n_envs, vectorization_mode="vector_entry_point", **_arguments(game, task, render)
@@ -158,7 +159,7 @@ def _batch(task: Task, game: Game, n_envs: int, render: bool) -> VecEnv:
     return _with_names(venv, game, task.change)
 
 
-def _objects(task: Task, n_envs: int, render: bool, backend: Backend) -> VecEnv:
+def _objects(task: Task, n_envs: int, render: Render, backend: Backend) -> VecEnv:
     factories: list[Callable[[], gym.Env[Any, Any]]] = [partial(_monitored, task, render)] * n_envs
     first = make_env(task, render=render)  # raises here what is wrong with the task, not in another process
     game = named(find_game(task.game), first.metadata)
@@ -171,11 +172,11 @@ def _objects(task: Task, n_envs: int, render: bool, backend: Backend) -> VecEnv:
     return _with_names(venv, game, task.change)
 
 
-def _monitored(task: Task, render: bool) -> gym.Env[Any, Any]:
+def _monitored(task: Task, render: Render) -> gym.Env[Any, Any]:
     return Monitor(make_env(task, render=render))
 
 
-def _agents(task: Task, game: Game, n_envs: int, render: bool) -> VecEnv:
+def _agents(task: Task, game: Game, n_envs: int, render: Render) -> VecEnv:
     if not task.change.nothing:
         raise ConfigError(f"game {task.game!r} has several agents: changes are for single-agent games; leave them out")
     from envs.multiagent import ParallelVecEnv
@@ -203,13 +204,13 @@ def create(game: Game, arguments: dict[str, Any]) -> Any:
     return env if game.adapt is None else load_attribute(game.adapt, kind="game")(env)
 
 
-def _arguments(game: Game, task: Task, render: bool) -> dict[str, Any]:
+def _arguments(game: Game, task: Task, render: Render) -> dict[str, Any]:
     """The game's, the task's over them, the time limit and the render mode."""
     arguments = {**game.arguments, **task.arguments}
     if task.change.time_limit is not None:
         arguments["max_episode_steps"] = task.change.time_limit
     if render:
-        arguments["render_mode"] = "rgb_array"
+        arguments["render_mode"] = "rgb_array" if render is True else render
     return arguments
 
 

@@ -1,4 +1,4 @@
-"""The show in a terminal: half-block pictures, bars of text; plain lines where the output is not a terminal."""
+"""The show in a terminal: a game's own text or its picture in half blocks, bars of text; elsewhere plain lines."""
 
 import sys
 import time
@@ -104,10 +104,12 @@ def panels(
 
 def _panel(caption: Caption, item: Shown, ranges: Ranges, width: int, height: int, console: Console) -> RenderableType:
     frame = item.frame
-    picture = picture_of(frame)
-    if picture is None:
+    picture = None if frame.text else picture_of(frame)
+    if frame.text:
+        top: RenderableType = told(frame.text, height, dimmed=item.held)
+    elif picture is None:
         features = features_of(frame.observation, caption.features)[: min(height, 2 * MOST_ROWS)]
-        top: RenderableType = _features(features, ranges, width)
+        top = _features(features, ranges, width)
     else:
         colours = console.color_system is not None and not console.no_color
         top = half_blocks(picture, width, height, colours=colours, dimmed=item.held)
@@ -124,6 +126,18 @@ def _panel(caption: Caption, item: Shown, ranges: Ranges, width: int, height: in
         *_actions(frame.decisions, width),
         end,
     )
+
+
+def told(text: str, rows: int, *, dimmed: bool = False) -> Text:
+    """A game's own text, its colours kept; what is lower than so many rows is counted."""
+    lines = text.rstrip("\n").split("\n")
+    beyond = len(lines) - rows
+    if beyond > 0:
+        lines = [*lines[: rows - 1], f"… {beyond + 1} more lines: make the terminal higher"]
+    shown = Text.from_ansi("\n".join(lines), no_wrap=True, overflow="crop")
+    if dimmed:
+        shown.stylize("dim")
+    return shown
 
 
 def half_blocks(picture: Image.Image, columns: int, rows: int, *, colours: bool = True, dimmed: bool = False) -> Text:

@@ -4,6 +4,7 @@ Below the pixels stand the mission and what the agent carries, which MiniGrid's 
 """
 
 import os
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
@@ -101,13 +102,17 @@ def frames(worlds: Worlds) -> tuple[Array, ...]:
     )
 
 
-def texts(worlds: Worlds, colour: bool = False) -> tuple[str, ...]:
-    """Each of the worlds as text, with its mission."""
-    missions = worlds.setting.missions
+def texts(worlds: Worlds) -> tuple[str, ...]:
+    """Each of the worlds as text, with its mission; in colour where the process writes to a terminal."""
+    missions, colour = worlds.setting.missions, _in_colour()
     return tuple(
         text(cells, status, missions[int(status[MISSION])], colour)
         for cells, status in zip(worlds.cells, worlds.status, strict=True)
     )
+
+
+def _in_colour() -> bool:
+    return sys.__stdout__ is not None and sys.__stdout__.isatty() and not os.environ.get("NO_COLOR")
 
 
 def _codes(cells: Array, status: Array, visible: Array | None) -> Array:

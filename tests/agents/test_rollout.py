@@ -244,6 +244,26 @@ def test_a_game_without_a_picture_has_none(game: str) -> None:
     player.close()
 
 
+def test_a_game_that_has_text_is_told_in_text_when_asked() -> None:
+    task = Task(game="FrozenLake-v1")
+    player = Player(fresh(task), task, text=True)
+    first = next(iter(player.episode(0)))
+    player.close()
+    assert first.image is None
+    assert first.text is not None
+    assert "FHFH" in first.text
+    assert next(rollout(fresh(task), task, max_steps=1)).text is None
+
+
+def test_a_game_without_text_keeps_its_picture() -> None:
+    task = Task(game="CartPole-v1")
+    player = Player(fresh(task), task, text=True)
+    first = next(iter(player.episode(0)))
+    player.close()
+    assert first.image is not None
+    assert first.text is None
+
+
 def test_a_game_that_raises_is_named() -> None:
     policy = fresh(Task(game="Plain-v0"))
     with pytest.raises(GameError, match=r"game 'Plain-v0' raised .*out of fuel.* at step 1"):

@@ -21,11 +21,12 @@ from agents.watch import theme
 from agents.watch.drawing import INNER, Caption, Painter, Ranges, Shown, outcome
 from agents.watch.pictures import as_picture, features_of, fit, is_planes, planes_picture
 from agents.watch.show import Show, pictures, settled
-from agents.watch.terminal import half_blocks, line, panels, watch_in_terminal
-from agents.watch.theme import fitted, font, number
+from agents.watch.terminal import half_blocks, line, panels, told, watch_in_terminal
+from agents.watch.theme import fitted, number
 from agents.watch.video import check_suffix, record, write_gif
 from agents.watch.window import Clock, watch_in_window
 from envs.errors import ConfigError
+from envs.fonts import font
 from envs.headless import headless
 
 WIDTHS = {"left": 4, "right": 5}
@@ -440,6 +441,35 @@ def test_a_terminal_of_any_width_is_enough(width: int) -> None:
     item = Shown(frame(image=None, decisions=(Decision(many, "q", np.arange(18.0), action=3),)))
     drawn = console.render_lines(panels([Caption("title")] * 2, [item, Shown(frame())], [Ranges(), Ranges()], console))
     assert {sum(segment.cell_length for segment in row) for row in drawn} == {width}
+
+
+def drawn_in(console: Console, item: Shown) -> str:
+    with console.capture() as capture:
+        console.print(panels([Caption("title")], [item], [Ranges()], console))
+    return capture.get()
+
+
+def test_a_terminal_shows_a_games_own_text_with_its_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    console = Console(width=80, height=24, force_terminal=True, color_system="truecolor")
+    item = Shown(frame(image=None, text="a \033[31mred\033[0m door\nbelow\n"))
+    drawn = drawn_in(console, item)
+    assert "a \033[31mred\033[0m door" in drawn
+    assert drawn.index("door") < drawn.index("below") < drawn.index("reward")
+    assert "▀" not in drawn
+    assert "\033[2ma \033[0m\033[2;31mred" in drawn_in(console, replace(item, held=True))
+    plain = drawn_in(Console(width=80, height=24, force_terminal=True, no_color=True), item)
+    assert "\033[31m" not in plain
+    assert "a red door" in plain
+
+
+def test_a_text_that_is_too_high_says_so() -> None:
+    assert told("\n".join("abcd"), 4).plain == "a\nb\nc\nd"
+    assert told("\n".join("abcde"), 4).plain == "a\nb\nc\n… 2 more lines: make the terminal higher"
+    console = Console(width=80, height=24, force_terminal=True)
+    rows = drawn_in(console, Shown(frame(image=None, text="row\n" * 50))).splitlines()
+    assert len(rows) < 24
+    assert any("▶ left" in row for row in rows)
 
 
 # window

@@ -59,7 +59,9 @@ def watch(
         max_steps = max_steps or LONGEST
     if episodes is None and (terminal or record is not None):
         episodes = 1
-    with open_show(run, runs, game=game, step=step, settings=parse_settings(change), greedy=greedy, seed=seed) as show:
+    with open_show(
+        run, runs, game=game, step=step, settings=parse_settings(change), greedy=greedy, seed=seed, text=terminal
+    ) as show:
         show.episodes, show.max_steps = episodes, max_steps
         if record is not None:
             say(f"wrote {write(show, record, fps=fps)}")
@@ -79,6 +81,7 @@ def open_show(
     settings: dict[str, object],
     greedy: bool | None,
     seed: int,
+    text: bool = False,
 ) -> "Show":
     """The players that the command line names, each with its caption. Raises HeadstartErrors."""
     from agents.algorithms import default_mode
@@ -93,7 +96,7 @@ def open_show(
         title, details, policy = find(reference, root, step, game)
         task = played(reference, policy, game, settings)
         mode = default_mode(policy.algorithm) if greedy is None else ("greedy" if greedy else "sampled")
-        player = Player(policy, task, seed=seed, mode=mode)
+        player = Player(policy, task, seed=seed, mode=mode, text=text)
         players.append(player)
         captions.append(Caption(title, " · ".join([short(task), *details]), player.interface.features))
     return Show(players, captions)

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -289,11 +290,25 @@ def test_an_environment_has_pictures_with_mission_and_what_is_carried() -> None:
     env.close()
 
 
-def test_an_environment_has_texts() -> None:
+def test_an_environment_has_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "__stdout__", None)
     env = GridEnv(family="door_key", size=5, render_mode="ansi")
     env.reset(seed=0)
     assert env.render() == render.text(env.worlds.cells[0], env.worlds.status[0], env.missions[0])
     assert GridEnv(family="door_key").render() is None
+
+
+@pytest.mark.parametrize(
+    ("terminal", "no_color", "painted"), [(True, "", True), (True, "1", False), (False, "", False)]
+)
+def test_an_environments_text_has_colours_in_a_terminal(
+    terminal: bool, no_color: str, painted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "__stdout__", SimpleNamespace(isatty=lambda: terminal))
+    monkeypatch.setenv("NO_COLOR", no_color)
+    env = GridEnv(family="door_key", size=5, render_mode="ansi")
+    env.reset(seed=0)
+    assert ("\033[" in env.render()) == painted
 
 
 def test_an_environment_has_a_window_that_opens_when_it_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,7 +326,7 @@ def test_an_environment_has_a_window_that_opens_when_it_is_played(monkeypatch: p
     assert not pygame.display.get_init()
 
 
-def test_a_batch_has_a_picture_of_each_of_its_environments() -> None:
+def test_a_batch_has_a_picture_of_each_of_its_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = GridVectorEnv(3, family="door_key", size=5, render_mode="rgb_array")
     batch.reset(seed=4)
     pictures = batch.render()
@@ -322,6 +337,7 @@ def test_a_batch_has_a_picture_of_each_of_its_environments() -> None:
         assert np.array_equal(picture, env.render())
     batch.close()
     assert GridVectorEnv(3, family="door_key").render() is None
+    monkeypatch.setattr(sys, "__stdout__", None)
     texts = GridVectorEnv(2, family="door_key", render_mode="ansi")
     texts.reset(seed=4)
     assert [text.splitlines()[1] for text in texts.render() or ()] == ["step 0, carries nothing"] * 2
