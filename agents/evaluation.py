@@ -26,6 +26,7 @@ from agents.algorithms import default_mode as default_mode
 from agents.config import Mode
 from agents.generators import derived_seed, preserved
 from agents.policy import Policy
+from envs.batched import stepped
 from envs.errors import ConfigError, GameError
 from envs.interface import Interface
 from envs.task import Task
@@ -134,8 +135,9 @@ class Evaluator:
         truncated, open_ = np.zeros(slots, dtype=bool), np.ones(slots, dtype=bool)
         seed_each(self.venv, np.repeat(self.seeds, self.agents).tolist())
         observations: Any = self.venv.reset()
+        choose = policy.player(mode=self.mode, generator=generator)
         for _ in range(LONGEST):
-            actions = policy.act(observations, mode=self.mode, generator=generator)
+            actions = choose(observations)
             observations, rewards, ended, cut = _step(self.venv, observations, actions, open_)
             returns[open_] += rewards[open_]
             lengths[open_] += 1
@@ -168,9 +170,10 @@ def _step(
     Of objects one by one, those whose episode is over are left alone; a batch steps as one.
     """
     if not isinstance(venv, DummyVecEnv):
-        observations, rewards, dones, infos = venv.step(actions)
-        cut = np.array([done and infos[slot].get("TimeLimit.truncated", False) for slot, done in enumerate(dones)])
-        return observations, rewards, dones, cut
+        step = stepped(venv, actions)
+        cut = np.zeros(len(open_), dtype=bool)
+        cut[step.ended[step.cut]] = True
+        return step.observations, step.rewards, step.dones, cut
     rewards, ended, cut = np.zeros(len(open_)), np.zeros(len(open_), dtype=bool), np.zeros(len(open_), dtype=bool)
     for slot in np.flatnonzero(open_):
         observation, reward, terminated, truncated, _ = venv.envs[slot].step(actions[slot])

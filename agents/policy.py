@@ -8,8 +8,9 @@ tensors must be exactly the ones it has.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -104,6 +105,23 @@ class Policy:
                 return np.asarray(self.network.unscale_action(actions))
             return np.asarray(np.clip(actions, space.low, space.high))
         return actions
+
+    def player(
+        self, *, mode: Mode, generator: torch.Generator | None = None
+    ) -> Callable[[np.ndarray | dict[str, np.ndarray]], np.ndarray]:
+        """`act` for many batches, as long as the weights do not change: in compiled code where that knows the network.
+
+        It draws what `act` draws.
+        """
+        from agents.compiled.learner import CompiledPPO
+
+        compiled = CompiledPPO.of(self.network)
+        if compiled is None:
+            return partial(self.act, mode=mode, generator=generator)
+        compiled.load()
+        return lambda observations: compiled.act(
+            np.asarray(observations), greedy=mode == "greedy", generator=generator
+        )[0]
 
     @torch.no_grad()
     def outputs(self, observations: Observations) -> Outputs:

@@ -40,15 +40,17 @@ class CompiledPPO:
         """Take the policy's weights as they are now."""
         self.stacked.load()
 
-    def act(self, observations: np.ndarray, *, greedy: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def act(
+        self, observations: np.ndarray, *, greedy: bool = False, generator: torch.Generator | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Actions int64, values and log-probabilities float32, each (B,), of observations (B, …).
 
-        Draws are those of `torch.multinomial`, which SB3 uses, from torch's global generator.
+        Draws are those of `torch.multinomial`, which SB3 uses, from the generator, or from torch's global one.
         """
         n = len(observations)
         rows = self._range(n)
         actions, values, log_probs = np.empty(n, np.int64), np.empty(n, np.float32), np.empty(n, np.float32)
-        noise = NO_NOISE if greedy else torch.empty(n, self.n_actions).exponential_().numpy()
+        noise = NO_NOISE if greedy else torch.empty(n, self.n_actions).exponential_(generator=generator).numpy()
         ppo.act(self.stacked.net, self.stacked.feed(observations), rows, noise, actions, values, log_probs, greedy)
         return actions, values, log_probs
 

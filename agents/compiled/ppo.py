@@ -171,10 +171,9 @@ def act(net: Any, inputs: Any, rows: Any, noise: Any, actions: Any, values: Any,
         critic = output(layers, stacks[1], work, capacity, 0, c)
         log_softmax(logits, logits)
         for i in range(c):
-            best, most = 0, np.float32(-1)
+            best, most = 0, np.float32(-np.inf)
             for j in range(logits.shape[1]):
-                v = np.exp(logits[i, j])
-                v = v if greedy else v / noise[s + i, j]
+                v = logits[i, j] if greedy else np.exp(logits[i, j]) / noise[s + i, j]
                 if v > most:
                     best, most = j, v
             actions[s + i], log_probs[s + i], values[s + i] = best, logits[i, best], critic[i, 0]
