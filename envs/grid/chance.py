@@ -60,14 +60,22 @@ def word(row: Any) -> Any:
 
 @compiled
 def integer(row: Any, low: Any, high: Any) -> Any:
-    """An int64, uniform in [low, high), without bias (Lemire, 2019). At least one value, at most 2³²."""
-    span = np.uint64(high - low)
+    """An int64, uniform in [low, high), without bias. At least one value, at most 2³²."""
+    return np.int64(low) + below(row, np.uint64(high - low))
+
+
+@compiled
+def below(row: Any, span: Any) -> Any:
+    """An int64, uniform in [0, span), of which `span` is a uint64 (Lemire, 2019).
+
+    A function of its own because numba compiles `integer` anew for each literal that it is called with.
+    """
     product = (word(row) & _LOW) * span
     if (product & _LOW) < span:
         threshold = ((_LOW + _ONE) - span) % span
         while (product & _LOW) < threshold:
             product = (word(row) & _LOW) * span
-    return np.int64(low) + np.int64(product >> _HALF)
+    return np.int64(product >> _HALF)
 
 
 @compiled

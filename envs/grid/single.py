@@ -34,7 +34,7 @@ class GridEnv(gym.Env[Any, Any]):
         self._window = render.Window()
         self.worlds = Worlds(setting(family, keywords), 1)
         self.missions = self.worlds.setting.missions
-        self.metadata = {**self.metadata, "headstart": self.worlds.names}
+        self.metadata = {**self.metadata, "headstart": self.worlds.names}  # type: ignore[misc]
         self.observation_space, self.action_space = self.worlds.spaces()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

@@ -41,7 +41,7 @@ class GridVectorEnv(VectorEnv[Any, Array, Array]):
         self.render_mode = render.mode(render_mode, self.metadata)
         self.worlds = Worlds(setting(family, keywords), num_envs)
         self.missions = self.worlds.setting.missions
-        self.metadata = {**self.metadata, "headstart": self.worlds.names}
+        self.metadata = {**self.metadata, "headstart": self.worlds.names}  # type: ignore[misc]
         self.single_observation_space, self.single_action_space = self.worlds.spaces()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)

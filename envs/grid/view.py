@@ -98,11 +98,12 @@ def observe(cells: Any, status: Any, which: Any, columns: Any, see_through: Any,
             ahead, to_left, to_right, forward, sideways = x, height - 1 - y, y, -1, -width
         else:
             ahead, to_left, to_right, forward, sideways = y, x, width - 1 - x, -width, 1
-        first, stop = max(0, half - to_left), min(view, half + to_right + 1)
+        first: Any = max(0, half - to_left)
+        stop: Any = min(view, half + to_right + 1)
         start = y * width + x - half * sideways
         lit = full if see_through else 1 << half
         for j in range(view - 1, -1, -1):
-            clear = 0
+            clear: Any = 0
             if lit:
                 for i in range(view):
                     inside = (first <= i) & (i < stop) & (view - 1 - j <= ahead)
