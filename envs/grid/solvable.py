@@ -112,6 +112,16 @@ def solvable(world: Any, row: Any, balls: Any, ending: Any) -> Any:
 
 
 @compiled
+def walks_to_ending(world: Any, row: Any, balls: Any, ending: Any) -> Any:
+    """Whether the ending can be reached by walking and opening doors alone: no key is used and nothing is moved."""
+    flat, span = _framed(world, balls, ending)
+    tree, seen, order = np.zeros(len(flat), np.int64), np.zeros(len(flat), np.int64), np.zeros(len(flat), np.int64)
+    root = np.int64(row[Y] + 1) * span + row[X] + 1
+    region = order[: _flood(flat, span, root, ending, tree, order)]
+    return _ended(flat, span, region, seen, np.int64(row[CARRYING]), row, ending)
+
+
+@compiled
 def _framed(world: Any, balls: Any, ending: Any) -> Any:
     """The world, flat, with a frame of walls so that each cell has four neighbours; the length of its rows."""
     height, width = world.shape

@@ -36,7 +36,7 @@ from envs.grid.chance import integer, shuffle
 from envs.grid.families import Family
 from envs.grid.levels.arguments import LARGEST, START, place_or_none, square, start, steps_per_cell, whole
 from envs.grid.levels.placing import bare, place, place_agent, stand_at, walled, walls
-from envs.grid.solvable import solvable
+from envs.grid.solvable import walks_to_ending
 
 Arguments = Mapping[str, Any]
 
@@ -149,7 +149,7 @@ def fetch(cells: Any, status: Any, obstacles: Any, chance: Any, which: Any, p: A
             cell = world[y[target], x[target]]
             row[TARGET_A], row[TARGET_B] = kind(cell), colour(cell)
             row[MISSION] = missions.fetch_code(integer(luck, 0, _N_PHRASES), colour(cell), kind(cell))
-            if solvable(world, row, obstacles[env], ENDING_FETCH):
+            if walks_to_ending(world, row, obstacles[env], ENDING_FETCH):
                 break
 
 

@@ -6,6 +6,8 @@ Rectangles are [left, right) × [top, bottom).
 
 from typing import Any
 
+import numpy as np
+
 from envs.compiling import compiled
 from envs.grid.cells import CARRYING, DIRECTION, EMPTY, WALL, X, Y
 from envs.grid.chance import integer
@@ -40,7 +42,7 @@ def walled(world: Any, row: Any) -> Any:
 
 
 @compiled
-def free_cell(world: Any, row: Any, luck: Any, left: Any, top: Any, right: Any, bottom: Any) -> Any:
+def _free_cell(world: Any, row: Any, luck: Any, left: Any, top: Any, right: Any, bottom: Any) -> Any:
     """x and y, uniform among the rectangle's empty cells where no agent stands; (-1, -1) if there is none."""
     for _ in range(_DRAWS):
         x = integer(luck, left, right)
@@ -70,7 +72,7 @@ def _free(world: Any, row: Any, x: Any, y: Any) -> Any:
 @compiled
 def place(world: Any, row: Any, luck: Any, cell: Any, left: Any, top: Any, right: Any, bottom: Any) -> Any:
     """Put the cell onto a free one of the rectangle; x and y, (-1, -1) if there is none."""
-    x, y = free_cell(world, row, luck, left, top, right, bottom)
+    x, y = _free_cell(world, row, luck, np.int64(left), np.int64(top), np.int64(right), np.int64(bottom))
     if x >= 0:
         world[y, x] = cell
     return x, y
@@ -80,7 +82,7 @@ def place(world: Any, row: Any, luck: Any, cell: Any, left: Any, top: Any, right
 def place_agent(world: Any, row: Any, luck: Any, left: Any, top: Any, right: Any, bottom: Any) -> Any:
     """Stand the agent on a free cell of the rectangle, turned anywhere."""
     row[X] = row[Y] = -1
-    row[X], row[Y] = free_cell(world, row, luck, left, top, right, bottom)
+    row[X], row[Y] = _free_cell(world, row, luck, np.int64(left), np.int64(top), np.int64(right), np.int64(bottom))
     row[DIRECTION] = integer(luck, 0, 4)
 
 
