@@ -81,6 +81,8 @@ class CompiledPPO:
         per_epoch = -(-size // batch_size)
         logged = np.zeros((learner.n_epochs * per_epoch, 6))
         added: list[float] = []
+        if auxiliary is not None and stacked.capacity < min(batch_size, size):
+            stacked.make_room(min(batch_size, size))
         feed, used, begun = stacked.feed(rollout.observations), 0, 0
         for _ in range(learner.n_epochs):
             order = rollout.rows[np.random.permutation(size)]  # noqa: NPY002  # SB3's generator
@@ -110,9 +112,6 @@ class CompiledPPO:
     ) -> int:
         """One epoch with another loss, which PyTorch takes the gradient of at the heads."""
         stacked = self.stacked
-        if stacked.capacity < min(batch_size, len(order)):
-            stacked.make_room(min(batch_size, len(order)))
-            feed = (*feed[:6], stacked.x, stacked.active, stacked.counts)
         parameters = list(self.policy.parameters())
         for k, start in enumerate(range(0, len(order), batch_size)):
             rows = order[start : start + batch_size]
