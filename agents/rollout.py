@@ -5,6 +5,7 @@ the one that came on the way to it, and the last frame of an episode shows the s
 """
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Any
@@ -105,21 +106,43 @@ class Frame:
         return self.decisions[0].value
 
 
+class AtRandom:
+    """Plays every action with the same probability: a game before there is a policy for it."""
+
+    def __init__(self, interface: Interface) -> None:
+        self.interface = interface
+
+    def act(self, observations: Observation, *, mode: Mode, generator: torch.Generator | None = None) -> np.ndarray:
+        """An action for each of B observations, drawn from the generator in either mode: (B, ...)."""
+        space = deepcopy(self.interface.action_space)
+        space.seed(int(torch.randint(2**31, (), generator=generator)))
+        return np.stack([np.asarray(space.sample()) for _ in range(rows_of(observations))])
+
+    def outputs(self, observations: Any) -> Outputs:
+        """Equal probabilities. Raises ConfigError for actions that are not Discrete."""
+        space = self.interface.action_space
+        if not isinstance(space, spaces.Discrete):
+            raise ConfigError(f"random play of {type(space).__name__} actions has no heads")
+        return Outputs("categorical", torch.zeros(rows_of(observations), int(space.n)))
+
+
 class Player:
     """A policy on a task. Episode e is a function of (policy, task, seed + e, mode): not of what was played before.
 
-    With `text` the frames hold text, instead of pictures, where the game can be told in text.
+    Without a policy it plays at random. With `text` the frames hold text, instead of pictures, where the game has some.
 
     Raises MappingError if the policy's spaces are not the task's.
     """
 
     def __init__(
-        self, policy: Policy, task: Task, *, seed: int = 0, mode: Mode = "sampled", text: bool = False
+        self, policy: Policy | None, task: Task, *, seed: int = 0, mode: Mode = "sampled", text: bool = False
     ) -> None:
-        self.policy, self.task, self.seed, self.mode = policy, task, seed, mode
+        self.task, self.seed, self.mode = task, seed, mode
         self.stage: Stage = open_stage(task, seed, text=text)
         self.interface: Interface = self.stage.interface
-        _must_agree(policy, self.interface, task)
+        self.policy: Policy | AtRandom = policy or AtRandom(self.interface)
+        if policy is not None:
+            _must_agree(policy, self.interface, task)
         self.action_names = action_names(self.interface)
 
     def episode(self, number: int) -> Iterator[Frame]:
@@ -167,7 +190,7 @@ class Player:
             head = outputs.log_probabilities().exp() if outputs.kind == "categorical" else outputs.head
             return Decision(self.action_names, outputs.kind, to_numpy(head[agent]), action=taken, value=value)
         numbers, spread = to_numpy(outputs.head[agent]), None
-        if self.policy.network.squash_output:
+        if isinstance(self.policy, Policy) and self.policy.network.squash_output:
             squashed = np.tanh(numbers) if outputs.kind == "gaussian" else numbers
             numbers = self.policy.network.unscale_action(squashed)
         elif outputs.log_std is not None:
@@ -225,6 +248,11 @@ def row(observations: Observation, agent: int) -> Observation:
         return {key: part[agent] for key, part in observations.items()}
     one: np.ndarray = observations[agent]
     return one
+
+
+def rows_of(observations: Any) -> int:
+    """How many agents' observations these are."""
+    return len(next(iter(observations.values())) if isinstance(observations, dict) else observations)
 
 
 def tensors(observations: Observation) -> Any:

@@ -186,6 +186,21 @@ def test_mistakes_are_one_line(home: Any, tmp_path: Path, capsys: pytest.Capture
     assert "there is no such file" in refused(capsys, str(tmp_path / "gone.zip"), "--terminal")
 
 
+def test_a_game_is_played_at_random_where_no_run_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    lines = watched(capsys, "--game", "headstart/CartPole-v1", "--terminal", "--max-steps", "2")
+    assert lines[0].startswith("episode 1 step 0, action ")
+    assert lines[0].endswith("left 50% right 50%")
+    assert len(lines) == 3
+    assert watched(capsys, "--game", "headstart/CartPole-v1", "--terminal", "--max-steps", "2") == lines
+    other = watched(capsys, "--game", "headstart/CartPole-v1", "--terminal", "--max-steps", "30", "--seed", "5")
+    assert {line.partition("action ")[2].partition(",")[0] for line in other} >= {"left", "right"}
+    film = tmp_path / "game.gif"
+    watched(capsys, "--game", "Pendulum-v1", "--record", str(film), "--max-steps", "2")
+    with Image.open(film) as opened:
+        assert opened.n_frames == 3  # type: ignore[attr-defined]
+    assert "found neither a run nor --game" in refused(capsys, "--terminal")
+
+
 def test_without_a_display_one_line_says_what_to_do(
     home: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

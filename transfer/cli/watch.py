@@ -19,11 +19,12 @@ LONGEST = 1000
 
 def watch(
     run: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            help="Run folders, keys or their beginnings, policy folders, SB3 zips; several are shown side by side."
+            help="Run folders, keys or their beginnings, policy folders, SB3 zips; several are shown side by side. "
+            "Without any, the game of --game is played at random."
         ),
-    ],
+    ] = None,
     game: Annotated[str | None, typer.Option("--game", help="Another game with the same spaces; a zip's game.")] = None,
     step: Annotated[int | None, typer.Option("--step", min=0, help="The kept policy nearest to this step.")] = None,
     episodes: Annotated[
@@ -43,7 +44,7 @@ def watch(
     change: ChangeOption = None,
     runs: RunsOption = None,
 ) -> None:
-    """Watch trained agents play, with the probabilities of their actions beside the picture."""
+    """Watch trained agents play, or a game at random, with the probabilities of their actions beside the picture."""
     from agents.watch.terminal import watch_in_terminal
     from agents.watch.video import check_suffix
     from agents.watch.video import record as write
@@ -60,7 +61,7 @@ def watch(
     if episodes is None and (terminal or record is not None):
         episodes = 1
     with open_show(
-        run, runs, game=game, step=step, settings=parse_settings(change), greedy=greedy, seed=seed, text=terminal
+        run or [], runs, game=game, step=step, settings=parse_settings(change), greedy=greedy, seed=seed, text=terminal
     ) as show:
         show.episodes, show.max_steps = episodes, max_steps
         if record is not None:
@@ -89,9 +90,19 @@ def open_show(
     from agents.runs import runs_root
     from agents.watch.drawing import Caption
     from agents.watch.show import Show, short
+    from envs.errors import ConfigError
+    from envs.task import Task
 
     root = runs_root(runs)
     players, captions = [], []
+    if not references:
+        if game is None:
+            raise ConfigError(
+                "found neither a run nor --game, expected one of them: headstart runs list shows the runs"
+            )
+        task = Task.customised(game, settings)
+        player = Player(None, task, seed=seed, text=text)
+        return Show([player], [Caption("at random", short(task), player.interface.features)])
     for reference in references:
         title, details, policy = find(reference, root, step, game)
         task = played(reference, policy, game, settings)
