@@ -9,10 +9,10 @@ from envs.compiling import compiled
 from envs.errors import ConfigError
 from envs.grid import missions
 from envs.grid.cells import CLOSED, DOWN, ENDING_GOAL, GOAL, LEFT, LOCKED, MISSION, RIGHT, WALL, door, key
-from envs.grid.chance import integer, shuffle
+from envs.grid.chance import integer
 from envs.grid.families import Family
 from envs.grid.levels.arguments import square, whole
-from envs.grid.levels.placing import bare, place, place_agent, walled, walls
+from envs.grid.levels.placing import bare, place, place_agent, shuffled_colours, walled, walls
 
 Arguments = Mapping[str, Any]
 
@@ -133,7 +133,7 @@ def locked_room(cells: Any, status: Any, obstacles: Any, chance: Any, which: Any
     """
     size = cells.shape[1]
     hall_left, hall_right, third = size // 2 - 2, size // 2 + 2, size // 3
-    colours = np.arange(_N_COLOURS)
+    colours = np.zeros(_N_COLOURS, np.int64)
     for env in which:
         world, row, luck = cells[env], status[env], chance[env]
         walled(world, row)
@@ -141,7 +141,7 @@ def locked_room(cells: Any, status: Any, obstacles: Any, chance: Any, which: Any
         for room in range(3):
             world[room * third, :hall_left] = world[room * third, hall_right:] = WALL
         locked = integer(luck, 0, 6)
-        shuffle(luck, colours)
+        shuffled_colours(luck, colours)
         _put_inside(world, luck, locked, GOAL)
         for room in range(6):
             x = hall_right if room % 2 else hall_left

@@ -32,10 +32,10 @@ from envs.grid.cells import (
     kind,
     pack,
 )
-from envs.grid.chance import integer, shuffle
+from envs.grid.chance import integer
 from envs.grid.families import Family
 from envs.grid.levels.arguments import LARGEST, START, place_or_none, square, start, steps_per_cell, whole
-from envs.grid.levels.placing import bare, place, place_agent, stand_at, walled, walls
+from envs.grid.levels.placing import bare, place, place_agent, shuffled_colours, stand_at, walled, walls
 from envs.grid.solvable import walks_to_ending
 
 Arguments = Mapping[str, Any]
@@ -109,7 +109,7 @@ def go_to_door(cells: Any, status: Any, obstacles: Any, chance: Any, which: Any,
 
     As MiniGrid's, the room may be smaller than the world; nothing is beyond it.
     """
-    colours = np.arange(_N_COLOURS)
+    colours = np.zeros(_N_COLOURS, np.int64)
     x, y = np.zeros(4, np.int64), np.zeros(4, np.int64)
     for env in which:
         world, row, luck = cells[env], status[env], chance[env]
@@ -121,7 +121,7 @@ def go_to_door(cells: Any, status: Any, obstacles: Any, chance: Any, which: Any,
         x[1], y[1] = integer(luck, 2, width - 2), height - 1
         x[2], y[2] = 0, integer(luck, 2, height - 2)
         x[3], y[3] = width - 1, integer(luck, 2, height - 2)
-        shuffle(luck, colours)
+        shuffled_colours(luck, colours)
         for side in range(4):
             world[y[side], x[side]] = door(colours[side], CLOSED)
         place_agent(world, row, luck, 0, 0, width, height)
@@ -164,7 +164,7 @@ def _four_rooms(arguments: Arguments) -> list[int]:
         place = place_or_none("FourRooms", arguments, name, _FOUR_ROOMS, _FOUR_ROOMS)
         if place == (_FOUR_ROOMS // 2, _FOUR_ROOMS // 2):
             raise ConfigError(
-                f"FourRooms' {name} is {place}, where its walls meet and no gap leads: expected another cell"
+                f"FourRooms's {name} is {place}, where its walls meet and no gap leads: expected another cell"
             )
         places += place or (-1, -1)
     return places

@@ -10,7 +10,7 @@ import numpy as np
 
 from envs.compiling import compiled
 from envs.grid.cells import CARRYING, DIRECTION, EMPTY, WALL, X, Y
-from envs.grid.chance import integer
+from envs.grid.chance import integer, shuffle
 
 _DRAWS = 100
 """After so many cells in vain the free ones are counted and one of them is drawn."""
@@ -93,3 +93,11 @@ def stand_at(world: Any, row: Any, luck: Any, p: Any) -> Any:
         place_agent(world, row, luck, 0, 0, world.shape[1], world.shape[0])
     else:
         row[X], row[Y], row[DIRECTION] = p[0], p[1], p[2]
+
+
+@compiled
+def shuffled_colours(luck: Any, colours: Any) -> Any:
+    """All six colours in any order into `colours` (6,)."""
+    for colour in range(len(colours)):
+        colours[colour] = colour
+    shuffle(luck, colours)
