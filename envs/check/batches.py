@@ -65,6 +65,8 @@ def _same(one: Any, other: Any) -> bool:
     """Equality to float32's tolerance."""
     if isinstance(one, dict):
         return all(_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_same, one, other))
     return np.allclose(np.asarray(one, float), np.asarray(other, float), rtol=1e-5, atol=1e-6)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.compiling import compiled
+from envs.errors import ConfigError
 
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (np.uint64(0x9E3779B9), np.uint64(0xBB67AE85))
@@ -30,9 +31,9 @@ def seed_rows(seeds: Sequence[int | None]) -> npt.NDArray[np.uint64]:
 
 
 def _folded(seed: int) -> int:
-    """A key of 64 bits. Raises ValueError if the seed is negative."""
+    """A key of 64 bits. Raises ConfigError if the seed is negative."""
     if seed < 0:
-        raise ValueError(f"seed {seed}: expected 0 or more")
+        raise ConfigError(f"seed {seed}: expected 0 or more")
     return seed if seed < 1 << 64 else int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
 
 

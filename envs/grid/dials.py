@@ -45,7 +45,8 @@ class Dials(BaseModel):
     view_size: int = Field(default=7, ge=3, le=view.LARGEST)
     """Side of the square that is seen; odd."""
     distractors: int = Field(default=0, ge=0, le=1000)
-    """Objects of random kind and colour beside the level's own; no level becomes unsolvable."""
+    """Objects of random kind and colour beside the level's own, or as many as there is room for; no level becomes
+    unsolvable."""
     reward: Literal["minigrid", "goal", "stages"] = "minigrid"
     """`minigrid`: success earns 1 - 0.9 * steps / max_steps. `goal`: it earns 1. `stages`: as `minigrid`, and
     `stage_reward` for the first time in an episode that a key is picked up, a locked door, a closed door, a box opened.

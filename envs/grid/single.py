@@ -48,7 +48,7 @@ class GridEnv(gym.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One step. Raises ConfigError if it is no action."""
-        rewards, terminated, truncated = self.worlds.step(np.reshape(action, (1,)))
+        rewards, terminated, truncated = self.worlds.step(np.atleast_1d(action))
         if self.render_mode == "human":
             self.render()
         return self.observe(), float(rewards[0]), bool(terminated[0]), bool(truncated[0]), {}

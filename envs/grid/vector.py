@@ -109,10 +109,11 @@ class GridVectorEnv(VectorEnv[Any, Array, Array]):
 
     def _masked(self, options: dict[str, Any] | None) -> Array:
         """The environments to reset."""
-        mask = (options or {}).get("reset_mask")
-        if mask is None:
+        given = (options or {}).get("reset_mask")
+        if given is None:
             return self.worlds.everyone
-        if np.shape(mask) != (self.num_envs,) or mask.dtype != np.bool_:
+        mask = np.asarray(given)
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
             raise ConfigError(f"reset_mask is {mask.dtype} {mask.shape}: expected bool ({self.num_envs},)")
         return np.flatnonzero(mask)
 

@@ -64,7 +64,10 @@ class Worlds:
         return spaces.Dict({"image": image, "direction": spaces.Discrete(4), "mission": missions}), actions
 
     def seed(self, which: Array, seeds: Sequence[int | None]) -> None:
-        """Give the worlds in `which` a chance of their own; where a seed is None it stays as it is."""
+        """Give the worlds in `which` a chance of their own; where a seed is None it stays as it is.
+
+        Raises ConfigError if a seed is negative.
+        """
         given = [place for place, seed in enumerate(seeds) if seed is not None]
         if given:
             self.chance[which[given]] = chance.seed_rows([seeds[place] for place in given])
@@ -125,14 +128,27 @@ class Worlds:
         return {name: array.copy() for name, array in self._arrays().items()}
 
     def set_state(self, state: Mapping[str, Array]) -> None:
-        """Go on from what `get_state` returned. Raises ConfigError if that is of other worlds."""
+        """Go on from what `get_state` returned. Raises ConfigError if that is of other worlds, or of none."""
         mine = self._arrays()
         for name, array in mine.items():
             if name not in state or np.shape(state[name]) != array.shape:
                 found = f"of shape {np.shape(state[name])}" if name in state else "missing"
                 raise ConfigError(f"the state's {name!r} is {found}: expected {array.dtype} of shape {array.shape}")
+        self._check_places(np.asarray(state["status"]), np.asarray(state["obstacles"]))
         for name, array in mine.items():
             array[...] = state[name]
+
+    def _check_places(self, status: Array, obstacles: Array) -> None:
+        """Raises ConfigError if something stands outside its world: compiled code does not look."""
+        _, height, width = self.cells.shape
+        limits = {"x": (cells.X, width), "y": (cells.Y, height), "direction": (cells.DIRECTION, 4)}
+        limits["mission"] = (cells.MISSION, len(self.setting.missions))
+        for name, (column, stop) in limits.items():
+            wrong = status[:, column][(status[:, column] < 0) | (status[:, column] >= stop)]
+            if wrong.size:
+                raise ConfigError(f"the state has an agent whose {name} is {wrong[0]}: expected 0 to {stop - 1}")
+        if ((obstacles < 0) | (obstacles >= (width, height))).any():
+            raise ConfigError(f"the state has an obstacle outside its world of {width} by {height} cells")
 
     def _arrays(self) -> dict[str, Array]:
         return {"cells": self.cells, "status": self.status, "obstacles": self.obstacles, "chance": self.chance}
@@ -143,5 +159,7 @@ class Worlds:
             raise ConfigError(f"actions are {given.dtype} of shape {given.shape}: expected ({self.count},) integers")
         if self.count and (given.min() < 0 or given.max() >= len(self.actions)):
             wrong = given[(given < 0) | (given >= len(self.actions))][0]
-            raise ConfigError(f"action {wrong}: expected 0 ({self.actions[0]}) to {len(self.actions) - 1}")
+            raise ConfigError(
+                f"action {wrong}: expected 0 ({self.actions[0]}) to {len(self.actions) - 1} ({self.actions[-1]})"
+            )
         return np.ascontiguousarray(given, dtype=np.int64)

@@ -27,15 +27,18 @@ def whole(family: str, arguments: Arguments, name: str, low: int, high: int = LA
 
 
 def place_or_none(family: str, arguments: Arguments, name: str, width: int, height: int) -> tuple[int, ...] | None:
-    """The argument as x and y within a grid's outer walls, or None, for anywhere. Raises ConfigError."""
+    """The argument as x and y within a grid's outer walls, or None, for anywhere. Raises ConfigError.
+
+    Anywhere is None, as in MiniGrid, or `random`, for files that cannot say None.
+    """
     value = arguments[name]
-    if value is None:
+    if value is None or value == "random":
         return None
     place = _whole_numbers(value)
     if len(place) != 2 or not (0 < place[0] < width - 1 and 0 < place[1] < height - 1):
         raise ConfigError(
             f"{family}'s {name} is {value!r}: expected (x, y) with x from 1 to {width - 2} and y from 1 to "
-            f"{height - 2}, or None for anywhere"
+            f"{height - 2}, or 'random' for anywhere"
         )
     return place
 

@@ -1,0 +1,127 @@
+"""Compiled functions: kept between processes, compiled anew when anything they call has changed, never in the way."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envs import compiling
+from envs.compiling import compiled
+from envs.errors import ConfigError
+
+CALLED = """
+from envs.compiling import compiled
+
+@compiled
+def step(x):
+    return x + {number}
+"""
+
+CALLING = """
+from envs.called import step
+from envs.compiling import compiled
+
+@compiled
+def twice(x):
+    return step(step(x))
+
+print(twice(1), sum(twice.stats.cache_hits.values()), sum(twice.stats.cache_misses.values()))
+"""
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A little package `envs` of its own, whose `calling` prints a result, and whether that was found or compiled."""
+    floor = tmp_path / "envs"
+    floor.mkdir()
+    for name in ("compiling.py", "errors.py"):
+        shutil.copy(Path(compiling.__file__).with_name(name), floor)
+    (floor / "__init__.py").touch()
+    (floor / "called.py").write_text(CALLED.format(number=1))
+    (floor / "calling.py").write_text(CALLING)
+    return tmp_path
+
+
+def ran(house: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    surroundings = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    return subprocess.run(
+        [sys.executable, "-c", "import envs.calling"],
+        cwd=house,
+        env={**surroundings, "PYTHONPATH": str(house), **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def test_the_next_process_finds_what_was_compiled(house: Path) -> None:
+    assert ran(house).stdout == "3 0 1\n"
+    assert ran(house).stdout == "3 1 0\n"
+
+
+def test_a_change_in_a_called_function_of_another_file_is_noticed(house: Path) -> None:
+    ran(house)
+    (house / "envs" / "called.py").write_text(CALLED.format(number=10))
+    assert ran(house).stdout == "21 0 1\n"
+
+
+def test_only_a_few_states_of_the_sources_are_kept(house: Path) -> None:
+    kept = house / "kept"
+    for number in range(compiling.KEPT + 2):
+        (house / "envs" / "called.py").write_text(CALLED.format(number=number))
+        assert ran(house, NUMBA_CACHE_DIR=str(kept)).stdout == f"{1 + 2 * number} 0 1\n"
+    assert len(list((kept / "headstart-compiled").iterdir())) == compiling.KEPT
+    assert not (house / "envs" / "__pycache__" / "headstart-compiled").exists(), "NUMBA_CACHE_DIR decides"
+
+
+def test_where_nothing_can_be_kept_it_works_and_says_so_once(house: Path) -> None:
+    (house / "file").touch()
+    done = ran(house, NUMBA_CACHE_DIR=str(house / "file"))
+    assert done.stdout == "3 0 1\n"
+    assert done.stderr.count("compiled code cannot be kept") == 1
+    assert "set NUMBA_CACHE_DIR to a folder that can be written" in done.stderr
+
+
+def test_the_warning_is_one_line(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "_told", set())
+    monkeypatch.setattr(compiling, "_folder", lambda chosen: (_ for _ in ()).throw(PermissionError("no\nfolder")))
+
+    def double(x: int) -> int:
+        return 2 * x
+
+    with caplog.at_level(logging.WARNING):
+        assert compiled(double)(4) == 8
+        assert compiled(double)(5) == 10
+    assert [record.getMessage().count("\n") for record in caplog.records] == [0]
+
+
+@pytest.mark.parametrize("broken", [None, "raises"])
+def test_without_a_numba_that_works_the_error_is_one_line(
+    broken: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    if broken is not None:
+        (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 1.26 or less.\\nGot NumPy 9.')")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "numba")
+    with pytest.raises(ConfigError, match="compiled by numba, which cannot be imported") as caught:
+        compiled(lambda x: x)
+    assert "\n" not in str(caught.value)
+    assert "pip install" in str(caught.value)
+
+
+def test_neither_help_nor_the_list_of_games_imports_numba() -> None:
+    program = (
+        "import sys; from transfer.cli.start import main\n"
+        "for words in (['--help'], ['games']):\n"
+        "    sys.argv = ['headstart', *words]\n"
+        "    try: main()\n"
+        "    except SystemExit: pass\n"
+        "sys.exit('numba' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
