@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,19 @@ from peers import PEERS
 HOME = Path(__file__).resolve().parent.parent
 RUNS = Path(__file__).resolve().parent / "peer_runs"
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+TRIES = 3
+"""Hanging processes of a contender after which it is given up."""
+
 Result = dict[str, Any]
 
 
 class Failed(Exception):
     """Why a process gave no result, in one line."""
+
+
+class Hung(Failed):
+    """A process that did not end in time."""
 
 
 @dataclass(frozen=True)
@@ -47,27 +55,31 @@ class Contender:
     """How many make one measurement, with seeds of their own."""
     at_once: int = 1
     fresh: tuple[str, ...] = ()
-    """Environment variables that name a folder, empty in each process: caches that must be cold."""
-    limit: float = 3600.0
-    """Seconds after which a process is ended."""
+    """Environment variables that name a folder, empty before each measurement: caches that must be cold."""
+    limit: float = 300.0
+    """Seconds after which a process has hung: it is ended, and its measurement made again."""
     note: str = ""
 
     def why_not(self) -> str | None:
         """Why it cannot be measured; None if it can."""
         return None if self.peer is None else PEERS[self.peer].why_not()
 
+    def each_seed(self, seeds: int) -> "Contender":
+        """The same with a process for each of several seeds, as many at once as there are cores."""
+        return replace(self, processes=seeds, at_once=min(seeds, CORES))
+
     def once(self, repeat: int) -> Result:
         """One measurement. Raises Failed."""
         seeds = [repeat * self.processes + i for i in range(self.processes)]
-        with ThreadPoolExecutor(self.at_once) as pool:
-            return combined(list(pool.map(self._process, seeds)), self.at_once)
-
-    def _process(self, seed: int) -> Result:
-        with tempfile.TemporaryDirectory() as folder:
-            cold = {name: str(Path(folder) / name) for name in self.fresh}
-            for path in cold.values():
+        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(self.at_once) as pool:
+            empty = {name: str(Path(folder) / name) for name in self.fresh}
+            for path in empty.values():
                 Path(path).mkdir()
-            return run([*self.command, f"--seed={seed}"], cold, self.limit, folder)
+
+            def process(seed: int) -> Result:
+                return run([*self.command, f"--seed={seed}"], empty, self.limit, folder)
+
+            return combined(list(pool.map(process, seeds)), self.at_once)
 
 
 def ours(name: str, runner: str, *arguments: str, **details: Any) -> Contender:
@@ -83,9 +95,9 @@ def theirs(name: str, peer: str, runner: str, *arguments: str, **details: Any) -
 
 
 def run(
-    command: Sequence[str], environment: Mapping[str, str] | None = None, limit: float = 3600.0, cwd: str | None = None
+    command: Sequence[str], environment: Mapping[str, str] | None = None, limit: float = 300.0, cwd: str | None = None
 ) -> Result:
-    """The last line of what a process prints, read as JSON. Raises Failed."""
+    """The last line of what a process prints, read as JSON. Raises Failed, or Hung after `limit` seconds."""
     path = os.pathsep.join([str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])])
     variables = {**os.environ, "PYTHONPATH": path, **(environment or {}), "BESIDE_STARTED": str(time.monotonic())}
     process = subprocess.Popen(
@@ -104,7 +116,7 @@ def run(
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         if isinstance(error, subprocess.TimeoutExpired):
-            raise Failed(f"ended after {limit:.0f} s") from error
+            raise Hung(f"no answer in {limit:.0f} s") from error
         raise
     lines = out.strip().splitlines()
     if process.returncode or not lines:
@@ -152,6 +164,21 @@ class Found:
     contender: Contender
     results: list[Result] = field(default_factory=list)
     why_not: str | None = None
+    hung: int = 0
+    """Measurements that had to be made again."""
+
+    def measure(self, repeat: int) -> None:
+        """Once more; after three processes that hung, or one that failed, never again."""
+        try:
+            self.results.append(self.contender.once(repeat))
+        except Hung as error:
+            self.hung += 1
+            if self.hung == TRIES:
+                self.why_not = f"{error}, {TRIES} times"
+            else:
+                self.measure(repeat)
+        except Failed as error:
+            self.why_not = str(error)
 
     def values(self, read: Callable[[Result], float]) -> list[float]:
         """One number of each measurement."""
@@ -162,22 +189,25 @@ class Found:
         return statistics.median(self.values(read)) if self.results else math.nan
 
 
-def measure(contenders: Sequence[Contender], repeats: int, say: Callable[[str], None] | None = None) -> list[Found]:
-    """Measure all contenders in alternation, `repeats` times each. One that fails is left out from then on."""
-    say = say or (lambda line: print(line, file=sys.stderr, flush=True))
+def measure(contenders: Sequence[Contender], repeats: int, give_up: int | None = None) -> list[Found]:
+    """Measure all contenders in alternation, `repeats` times each, and tell stderr how it goes.
+
+    One that fails is left out from then on. One that has not reached its threshold in `give_up` measurements, and never
+    did, is not asked again: its results are those.
+    """
     found = [Found(contender, why_not=contender.why_not()) for contender in contenders]
     for repeat in range(repeats):
         for one in found:
-            if one.why_not is not None:
-                continue
-            began = time.monotonic()
-            try:
-                one.results.append(one.contender.once(repeat))
-            except Failed as error:
-                one.why_not = str(error)
-            took = time.monotonic() - began
-            say(f"{repeat + 1}/{repeats} {one.contender.name}: {one.why_not or f'{took:.1f} s'}")
+            if one.why_not is None and not _hopeless(one.results, give_up):
+                began = time.monotonic()
+                one.measure(repeat)
+                went = one.why_not or f"{time.monotonic() - began:.1f} s"
+                print(f"{repeat + 1}/{repeats} {one.contender.name}: {went}", file=sys.stderr, flush=True)
     return found
+
+
+def _hopeless(results: Sequence[Result], give_up: int | None) -> bool:
+    return give_up is not None and len(results) >= give_up and all(one["reached"] is None for one in results)
 
 
 def steps_per_second(result: Result) -> float:
@@ -225,8 +255,7 @@ def machine() -> str:
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {cores} cores, {platform.system()}"
+    return f"{model}, {CORES} cores, {platform.system()}"
 
 
 @dataclass
@@ -235,7 +264,7 @@ class Table:
 
     title: str
     head: Sequence[str]
-    rows: list[Sequence[str]] = field(default_factory=list)
+    rows: Sequence[Sequence[str]]
     notes: list[str] = field(default_factory=list)
 
     def text(self) -> str:
@@ -267,6 +296,11 @@ class Table:
         told = ", ".join(f"{package} {'/'.join(sorted(known))}" for package, known in sorted(versions.items()))
         self.notes.append(f"Versions: {told}.")
         self.notes += [f"{one.contender.name}: {one.contender.note}" for one in found if one.contender.note]
+        self.notes += [
+            f"{one.contender.name}: no answer in {one.contender.limit:.0f} s, {one.hung} times; measured again."
+            for one in found
+            if one.hung and not one.why_not
+        ]
         self.notes += [f"Not measured: {one.contender.name}: {one.why_not}" for one in found if one.why_not]
 
 
