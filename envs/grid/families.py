@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from envs.registry import did_you_mean, load_callable
@@ -56,4 +55,4 @@ def find_family(name: str) -> Family:
 @cache
 def all_families() -> dict[str, Family]:
     """Name → family."""
-    return {family.name: family for module in _LEVELS if find_spec(module) for family in import_module(module).FAMILIES}
+    return {family.name: family for module in _LEVELS for family in import_module(module).FAMILIES}

@@ -32,7 +32,7 @@ def place_or_none(family: str, arguments: Arguments, name: str, width: int, heig
     Anywhere is None, as in MiniGrid, or `random`, for files that cannot say None.
     """
     value = arguments[name]
-    if value is None or value == "random":
+    if value is None or (isinstance(value, str) and value == "random"):
         return None
     place = _whole_numbers(value)
     if len(place) != 2 or not (0 < place[0] < width - 1 and 0 < place[1] < height - 1):
