@@ -45,7 +45,7 @@ class Inputs:
     width: int
     """Numbers or symbols of one observation."""
     positions: np.ndarray
-    """(n_positions, 3) int64, as `stacks` says; empty if observations are numbers."""
+    """(4, n_positions) int32, as `stacks` says; empty if observations are numbers."""
     encoder: Any
 
     @classmethod
@@ -54,14 +54,15 @@ class Inputs:
         encoder, space = policy.features_extractor, policy.observation_space
         if not isinstance(space, spaces.Box):
             return None
-        none = np.zeros((0, 3), np.int64)
+        none = np.zeros((4, 0), np.int32)
         if type(encoder) is PlanesEncoder and encoder.normaliser is None:
             if np.dtype(space.dtype).kind not in "ub" or np.dtype(space.dtype).itemsize > 1:
                 return None
             planes = encoder.planes
             symbolic = planes._symbolic.numpy().astype(np.int64)
             offsets = planes._offsets.numpy()
-            return cls(len(offsets), np.stack([offsets, np.where(symbolic, 1, 0), 0 * offsets], axis=1), encoder)
+            highest = space.high.reshape(-1).astype(np.int64)
+            return cls(len(offsets), np.stack([offsets, symbolic, 0 * offsets, highest]).astype(np.int32), encoder)
         numbers = np.dtype(space.dtype).kind == "f"
         if numbers and (type(encoder) is FlattenExtractor or type(encoder) is FlatEncoder):
             return cls(int(np.prod(space.shape)), none, encoder)
@@ -70,7 +71,7 @@ class Inputs:
     @property
     def symbolic(self) -> bool:
         """Whether observations are symbols."""
-        return len(self.positions) > 0
+        return self.positions.shape[1] > 0
 
     def rows(self, observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Observations (n, …) as (numbers, symbols), one of them empty."""

@@ -26,8 +26,9 @@ FIRST, LAST, BASE = range(3)
 """Columns of the table of stacks: its layers are FIRST to LAST - 1; offset of its first bias among the bases."""
 LINEAR, TANH, RELU = range(3)
 """Kinds of activations."""
-OFFSET, STEP, COMMON = range(3)
-"""Columns of the table of positions: the first plane; 1, or 0 for a plane that is one already; the commonest symbol."""
+OFFSET, STEP, COMMON, HIGHEST = range(4)
+"""Rows of the table of positions, int32: the first plane; 1, or 0 for a plane that is one already; the commonest symbol;
+the highest symbol, which any above it is taken for, so that nothing outside the weights is ever touched."""
 
 
 @compiled(fast=True)
@@ -78,29 +79,30 @@ def chain(delta: Any, outputs: Any, kind: int) -> None:
 def commonest(symbols: Any, positions: Any) -> None:
     """Set each position's commonest symbol among (n_rows, n_positions) uint8. Positions of planes keep 0."""
     counts = np.zeros(256, np.int64)
-    for k in range(positions.shape[0]):
-        if positions[k, STEP] == 0:
+    for k in range(positions.shape[1]):
+        if positions[STEP, k] == 0:
             continue
         for v in range(counts.size):
             counts[v] = 0
         for i in range(symbols.shape[0]):
-            counts[symbols[i, k]] += 1
+            counts[min(np.int32(symbols[i, k]), positions[HIGHEST, k])] += 1
         best = 0
         for v in range(counts.size):
             best = v if counts[v] > counts[best] else best
-        positions[k, COMMON] = best
+        positions[COMMON, k] = best
 
 
 @compiled(fast=True)
 def list_planes(symbols: Any, rows: Any, positions: Any, active: Any, counts: Any) -> None:
     """Which planes of `symbols[rows]` are on: active (c, n_positions) int32, the first counts (c,) of each row."""
-    n = positions.shape[0]
+    n = positions.shape[1]
+    offset, step, common, highest = positions[OFFSET], positions[STEP], positions[COMMON], positions[HIGHEST]
     for i in range(rows.size):
         row, out, found = symbols[rows[i]], active[i], 0
         for k in range(n):
-            position = positions[k]
-            out[found] = position[OFFSET] + position[STEP] * row[k]
-            found += row[k] != position[COMMON]
+            symbol = min(np.int32(row[k]), highest[k])
+            out[found] = offset[k] + step[k] * symbol
+            found += symbol != common[k]
         counts[i] = found
 
 
@@ -116,15 +118,15 @@ def take_relative(params: Any, layers: Any, stacks: Any, positions: Any, relativ
             base[j] = params[layer[BIAS] + j]
         for j in range(start, start + n_in * n):
             relative[j] = params[j]
-        for k in range(positions.shape[0]):
-            if positions[k, STEP] == 0:
+        for k in range(positions.shape[1]):
+            if positions[STEP, k] == 0:
                 continue
-            at = start + (positions[k, OFFSET] + positions[k, COMMON]) * n
+            at = start + (positions[OFFSET, k] + positions[COMMON, k]) * n
             common = params[at : at + n]
             for j in range(n):
                 base[j] += common[j]
-            end = positions[k + 1, OFFSET] if k + 1 < positions.shape[0] else n_in
-            for plane in range(positions[k, OFFSET], end):
+            end = positions[OFFSET, k + 1] if k + 1 < positions.shape[1] else n_in
+            for plane in range(positions[OFFSET, k], end):
                 w = relative[start + plane * n : start + (plane + 1) * n]
                 for j in range(n):
                     w[j] -= common[j]
@@ -138,15 +140,15 @@ def give_back_relative(grad: Any, layers: Any, stacks: Any, positions: Any) -> N
         n_in, n = layer[N_IN], layer[N_OUT]
         start = layer[WEIGHTS]
         total = grad[layer[BIAS] : layer[BIAS] + n]
-        for k in range(positions.shape[0]):
-            if positions[k, STEP] == 0:
+        for k in range(positions.shape[1]):
+            if positions[STEP, k] == 0:
                 continue
-            own = positions[k, OFFSET] + positions[k, COMMON]
-            end = positions[k + 1, OFFSET] if k + 1 < positions.shape[0] else n_in
+            own = positions[OFFSET, k] + positions[COMMON, k]
+            end = positions[OFFSET, k + 1] if k + 1 < positions.shape[1] else n_in
             g = grad[start + own * n : start + (own + 1) * n]
             for j in range(n):
                 g[j] = total[j]
-            for plane in range(positions[k, OFFSET], end):
+            for plane in range(positions[OFFSET, k], end):
                 if plane != own:
                     other = grad[start + plane * n : start + (plane + 1) * n]
                     for j in range(n):

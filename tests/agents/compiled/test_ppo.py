@@ -170,6 +170,16 @@ def test_acting_draws_what_the_network_draws(network: str) -> None:
     np.testing.assert_allclose(log_probs[same], theirs[2].numpy()[same], atol=2e-6)
 
 
+def test_a_symbol_beyond_its_bound_touches_no_foreign_memory() -> None:
+    made = learner(PPO, "symbols")
+    compiled = CompiledPPO.of(made.policy)
+    assert compiled is not None
+    compiled.load()
+    beyond = np.full((1, 3, 4, 3), 255, np.uint8)
+    highest = np.broadcast_to(np.array((10, 5, 2), np.uint8), (1, 3, 4, 3)).copy()
+    np.testing.assert_array_equal(compiled.values(beyond), compiled.values(highest))
+
+
 def test_the_fast_tanh_is_tanh() -> None:
     values = np.linspace(-12, 12, 100_001, dtype=np.float32).reshape(1, -1)
     found = values.copy()
