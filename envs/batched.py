@@ -38,9 +38,11 @@ class Stepped(NamedTuple):
 
 
 def stepped(venv: VecEnv, actions: np.ndarray) -> Stepped:
-    """One step of any environments; as arrays all the way where they are a batch and nothing is wrapped around it."""
-    if isinstance(venv, BatchedVecEnv):
-        return venv.step_arrays(actions)
+    """One step of any environments; as arrays all the way where the outermost of them knows how."""
+    by_arrays = getattr(type(venv), "step_arrays", None)  # not the instance: wrappers show what is inside them
+    if by_arrays is not None:
+        step: Stepped = by_arrays(venv, actions)
+        return step
     observations, rewards, dones, infos = venv.step(actions)
     ended = np.flatnonzero(dones)
     mine = [infos[index] for index in ended.tolist()]
@@ -98,7 +100,7 @@ class BatchedVecEnv(VecEnv):
         self._returns = np.zeros(envs.num_envs)
         self._lengths = np.zeros(envs.num_envs, dtype=np.int64)
         self._started = time.time()
-        self._by_arrays = getattr(type(envs), "step_arrays", None) and envs.step_arrays  # type: ignore[attr-defined]
+        self._by_arrays: Any = envs.step_arrays if _steps_by_arrays(type(envs)) else None  # type: ignore[attr-defined]
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
         self.metadata = {**envs.metadata, **self.metadata}
 
@@ -277,6 +279,11 @@ class BatchedVecEnv(VecEnv):
     def _whole(self, indices: VecEnvIndices, what: str) -> None:
         if sorted(self._get_indices(indices)) != list(range(self.num_envs)):
             raise ConfigError(f"game {self.game!r} is batched: {what} belongs to all its environments, not to some")
+
+
+def _steps_by_arrays(kind: type) -> bool:
+    """Whether `step_arrays` says all that `step` does: a subclass may have changed `step` alone."""
+    return next("step_arrays" in vars(base) for base in kind.__mro__ if {"step", "step_arrays"} & vars(base).keys())
 
 
 def _seed(seeds: Sequence[int | None]) -> Any:

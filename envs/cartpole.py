@@ -23,6 +23,7 @@ from gymnasium.vector.utils import batch_space
 from envs import generators
 from envs.errors import ConfigError
 from envs.registry import did_you_mean
+from envs.same_step import each_seed, final_infos, to_reset
 
 Array = npt.NDArray[Any]
 
@@ -184,19 +185,28 @@ class CartPoleVectorEnv(Physics, VectorEnv[Array, Array, Array]):
             seed: s seeds environment i with s + i; a sequence gives each its own; None goes on with the generators.
             options: `reset_mask` ((n_envs,) bool) resets only those; `low` and `high` bound the first state.
         """
-        mask, bounds = _reset_options(options, self.num_envs)
-        if isinstance(seed, int | np.integer):
-            seed = range(int(seed), int(seed) + self.num_envs)
-        if seed is not None and len(seed) != self.num_envs:
-            raise ValueError(f"{len(seed)} seeds for {self.num_envs} environments")
-        for index in np.flatnonzero(mask).tolist():
-            if seed is not None and seed[index] is not None:
-                self._generators[index] = generators.from_seed(seed[index])
-            self._start(index, *bounds)
+        seeds, which = each_seed(seed, self.num_envs), to_reset(options, self.num_envs)
+        bounds = maybe_parse_reset_bounds(_without_mask(options), -_START, _START)
+        for index in which.tolist():
+            if seeds[index] is not None:
+                self._generators[index] = generators.from_seed(seeds[index])
+        self._start(which, *bounds)
         return self.observe(), {}
 
     def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
         """One step of every environment. `actions` is (n_envs,) of 0 and 1."""
+        observations, rewards, terminated, truncated, ended, last = self.step_arrays(actions)
+        return observations, rewards, terminated, truncated, final_infos(self.num_envs, ended, last)
+
+    def step_arrays(self, actions: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
+        """One step of every environment, in arrays alone.
+
+        Returns:
+            observations: of the episodes that are now under way, (n_envs, 4) float32.
+            rewards, terminated, truncated: (n_envs,) float64 and bool.
+            ended: (m,) int64, the environments whose episode ended in this step.
+            last: (m, 4), the observations that these episodes ended with.
+        """
         actions = np.asarray(actions)
         if actions.shape != (self.num_envs,) or not ((actions == 0) | (actions == 1)).all():
             raise ValueError(f"actions {actions.tolist()}: expected {self.num_envs} of 0 (left) or 1 (right)")
@@ -204,16 +214,13 @@ class CartPoleVectorEnv(Physics, VectorEnv[Array, Array, Array]):
         self._steps += 1
         terminated = self.fallen(self._state)
         truncated = self._steps >= self.max_episode_steps
-        reward = self.reward(terminated)
-        done = terminated | truncated
-        observation = self.observe()
-        infos: dict[str, Any] = {}
-        if done.any():
-            infos = _final(observation, done)
-            for index in np.flatnonzero(done).tolist():
-                self._start(index)
-            observation = self.observe()
-        return observation, reward, terminated, truncated, infos
+        observations = self.observe()
+        ended = np.flatnonzero(terminated | truncated)
+        last = observations[ended]
+        if len(ended):
+            self._start(ended)
+            observations[ended] = self._state[:, ended].T
+        return observations, self.reward(terminated), terminated, truncated, ended, last
 
     def get_state(self) -> dict[str, Array]:
         """All that decides what follows, but the physics: copies, each with a leading axis of n_envs."""
@@ -241,9 +248,10 @@ class CartPoleVectorEnv(Physics, VectorEnv[Array, Array, Array]):
         """Give back the drawing surface."""
         self._painter.close()
 
-    def _start(self, index: int, low: float = -_START, high: float = _START) -> None:
-        self._state[:, index] = self._generators[index].uniform(low, high, size=4)
-        self._steps[index] = 0
+    def _start(self, which: Array, low: float = -_START, high: float = _START) -> None:
+        for index in which.tolist():
+            self._state[:, index] = self._generators[index].uniform(low, high, 4)
+        self._steps[which] = 0
 
 
 class CartPoleEnv(Physics, gym.Env[Array, Any]):
@@ -317,20 +325,6 @@ def _known(physics: dict[str, Any]) -> dict[str, Any]:
     return physics
 
 
-def _reset_options(options: dict[str, Any] | None, n_envs: int) -> tuple[Array, tuple[float, float]]:
-    """The mask of environments to reset and the bounds of the first state."""
-    options = dict(options or {})
-    mask = options.pop("reset_mask", None)
-    if mask is None:
-        mask = np.ones(n_envs, dtype=np.bool_)
-    if mask.shape != (n_envs,) or mask.dtype != np.bool_:
-        raise ValueError(f"reset_mask is {mask.dtype} {mask.shape}: expected bool ({n_envs},)")
-    return mask, maybe_parse_reset_bounds(options, -_START, _START)
-
-
-def _final(observation: Array, done: Array) -> dict[str, Any]:
-    """What Gymnasium's SAME_STEP puts into the infos: the last observation of each episode that ended."""
-    last = np.full(len(done), None, dtype=object)
-    for index in np.flatnonzero(done).tolist():
-        last[index] = observation[index]
-    return {"final_obs": last, "_final_obs": done, "final_info": {}, "_final_info": done}
+def _without_mask(options: dict[str, Any] | None) -> dict[str, Any]:
+    """The options that bound the first state."""
+    return {name: value for name, value in (options or {}).items() if name != "reset_mask"}

@@ -37,6 +37,9 @@ class Game:
     """The module that must be there; importing it registers the game."""
     entry: str | None = None
     """`module:function` that returns the environment; None: Gymnasium makes the id."""
+    vector_entry: str | None = None
+    """`module:class` of a batch of it, a SAME_STEP `gymnasium.vector.VectorEnv`, called with the number of environments
+    and the arguments; None: Gymnasium's `vector_entry_point`, where Gymnasium makes the id."""
     adapt: str | None = None
     """`module:function`, called `f(env) -> env` on each single environment before anything else."""
     multiagent: bool = False

@@ -4,18 +4,24 @@ Three things are added. A seeded reset decides all that follows: the package's o
 with sticky actions, leaks into the next episode. Episodes end: MinAtar itself has no time limit, and a good player
 of Breakout never returns, so episodes are truncated after 5000 steps, far above what is needed to tell good from
 better play (Freeway ends itself after 2500). And planes and actions have names.
+
+A batch steps the package's objects one after the other and puts what they say into arrays, with nothing between.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import TimeLimit
 from minatar import Environment
 
 from envs.errors import ConfigError
 from envs.registry import did_you_mean
+from envs.same_step import each_seed, final_infos, to_reset
 
 GAMES = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
 MAX_EPISODE_STEPS = 5000
@@ -138,6 +144,111 @@ class MinAtarEnv(gymnasium.Env[np.ndarray, Any]):
         self._window.blit(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), (0, 0))
         pygame.display.flip()
         self._clock.tick(self.metadata["render_fps"])
+
+
+class MinAtarVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    """A batch of one MinAtar game; a game whose episode ends is reset in that same step.
+
+    Environment i of a batch seeded with s is the single environment seeded with s + i.
+
+    Args:
+        num_envs: how many.
+        max_episode_steps: an episode is truncated after this many steps; None: never.
+        render_mode: None or "rgb_array".
+        arguments: those of `MinAtarEnv`.
+
+    Raises what `MinAtarEnv` does.
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        max_episode_steps: int | None = MAX_EPISODE_STEPS,
+        render_mode: str | None = None,
+        **arguments: Any,
+    ) -> None:
+        self.singles = [MinAtarEnv(**arguments) for _ in range(num_envs)]
+        first = self.singles[0]
+        self.num_envs = num_envs
+        self.max_episode_steps = max_episode_steps
+        self.render_mode = render_mode
+        self.metadata = {**first.metadata, "render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.SAME_STEP}
+        self.single_observation_space, self.single_action_space = first.observation_space, first.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._numbers = np.array(first.action_numbers)
+        self._acts = [single.game.act for single in self.singles]
+        self._states = [single.game.env.state for single in self.singles]
+        self._steps = np.zeros(num_envs, dtype=np.int64)
+
+    @property  # type: ignore[override]  # as SyncVectorEnv's
+    def np_random(self) -> tuple[np.random.Generator, ...]:
+        """One generator an environment."""
+        return tuple(single.np_random for single in self.singles)
+
+    @np_random.setter  # type: ignore[override]
+    def np_random(self, value: Sequence[np.random.Generator]) -> None:
+        for single, generator in zip(self.singles, value, strict=True):
+            single.np_random = generator
+
+    def observe(self) -> np.ndarray:
+        """What the agents see now: (n_envs, 10, 10, planes) uint8, 0 or 1."""
+        return np.array([state() for state in self._states], dtype=np.uint8)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start new episodes.
+
+        Args:
+            seed: s seeds environment i with s + i; a sequence gives each its own; None goes on with their generators.
+            options: `reset_mask` ((n_envs,) bool) resets only those.
+        """
+        seeds, which = each_seed(seed, self.num_envs), to_reset(options, self.num_envs)
+        for index in which.tolist():
+            self.singles[index].reset(seed=seeds[index])
+        self._steps[which] = 0
+        return self.observe(), {}
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One frame of every game. `actions` (n_envs,) count within the offered actions."""
+        observations, rewards, terminated, truncated, ended, last = self.step_arrays(actions)
+        return observations, rewards, terminated, truncated, final_infos(self.num_envs, ended, last)
+
+    def step_arrays(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """One frame of every game, in arrays alone.
+
+        Returns:
+            observations: of the episodes that are now under way.
+            rewards, terminated, truncated: (n_envs,) float64 and bool.
+            ended: (m,) int64, the games whose episode ended in this step.
+            last: (m, 10, 10, planes), what these episodes ended with.
+        """
+        numbers = self._numbers[actions].tolist()
+        outcomes = [act(number) for act, number in zip(self._acts, numbers, strict=True)]
+        earned, over = zip(*outcomes, strict=True)
+        rewards, terminated = np.array(earned, dtype=np.float64), np.array(over, dtype=np.bool_)
+        self._steps += 1
+        if self.max_episode_steps is None:
+            truncated = np.zeros(self.num_envs, dtype=np.bool_)
+        else:
+            truncated = self._steps >= self.max_episode_steps
+        observations = self.observe()
+        ended = np.flatnonzero(terminated | truncated)
+        last = observations[ended]
+        for index in ended.tolist():
+            observations[index], _ = self.singles[index].reset()
+        self._steps[ended] = 0
+        return observations, rewards, terminated, truncated, ended, last
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """A frame of each game, (240, 240, 3) uint8."""
+        if self.render_mode is None:
+            return None
+        return tuple(draw(state()) for state in self._states)
 
 
 def make(

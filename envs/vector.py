@@ -130,7 +130,7 @@ def _fitting(names: Sequence[str] | None, count: Any) -> tuple[str, ...] | None:
 
 def _why_not_batched(task: Task, game: Game) -> str | None:
     """What keeps a task from running as one object; None if nothing does."""
-    entry = None if game.entry or game.adapt else gym.registry[_identifier(task.game)].vector_entry_point
+    entry = _vector_entry(task, game)
     if entry is None:
         return "it has no batched implementation"
     if not game.batched:
@@ -148,11 +148,20 @@ def _why_not_batched(task: Task, game: Game) -> str | None:
     return None
 
 
+def _vector_entry(task: Task, game: Game) -> Any:
+    """What makes a batch of a game: the catalogue's word, else Gymnasium's; None if nobody knows one."""
+    if game.vector_entry or game.entry or game.adapt:
+        return game.vector_entry
+    return gym.registry[_identifier(task.game)].vector_entry_point
+
+
 def _batch(task: Task, game: Game, n_envs: int, render: Render) -> VecEnv:
+    arguments = _arguments(game, task, render)
     with _creating(task):
-        envs = gym.make_vec(
-            task.game, n_envs, vectorization_mode="vector_entry_point", **_arguments(game, task, render)
-        )
+        if game.vector_entry is None:
+            envs = gym.make_vec(task.game, n_envs, vectorization_mode="vector_entry_point", **arguments)
+        else:
+            envs = load_attribute(game.vector_entry, kind="game")(n_envs, **arguments)
     game = named(game, envs.metadata)
     venv = BatchedVecEnv(change_batch(envs, task.change, task.game, game.actions), task.game)
     check_spaces(venv.observation_space, venv.action_space, task.game)

@@ -284,9 +284,9 @@ def test_wrong_actions_are_refused(actions: Any) -> None:
 
 def test_wrong_seeds_masks_and_states_are_refused() -> None:
     env = CartPoleVectorEnv(2)
-    with pytest.raises(ValueError, match="3 seeds for 2 environments"):
+    with pytest.raises(ConfigError, match="3 seeds for 2 environments: expected one each"):
         env.reset(seed=[1, 2, 3])
-    with pytest.raises(ValueError, match=r"reset_mask is bool \(3,\): expected bool \(2,\)"):
+    with pytest.raises(ConfigError, match=r"reset_mask is bool \(3,\): expected bool \(2,\)"):
         env.reset(options={"reset_mask": np.ones(3, dtype=bool)})
     with pytest.raises(ValueError, match=r"a state of shape \(4, 2\): expected \(2, 4\)"):
         env.set_state({**env.get_state(), "state": np.zeros((4, 2))})
