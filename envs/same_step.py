@@ -30,27 +30,35 @@ def to_reset(options: dict[str, Any] | None, num_envs: int) -> Array:
 
     Raises ConfigError for any other mask.
     """
-    mask = (options or {}).get("reset_mask")
-    if mask is None:
+    given = (options or {}).get("reset_mask")
+    if given is None:
         return np.arange(num_envs)
-    if np.shape(mask) != (num_envs,) or mask.dtype != np.bool_:
+    mask = np.asarray(given)
+    if mask.shape != (num_envs,) or mask.dtype != np.bool_:
         raise ConfigError(f"reset_mask is {mask.dtype} {mask.shape}: expected bool ({num_envs},)")
     return np.flatnonzero(mask)
 
 
-def final_infos(num_envs: int, ended: Array, last: Array) -> dict[str, Any]:
+def taken(observations: Any, which: Any) -> Any:
+    """Some observations of many, or one; arrays, or a dictionary of arrays."""
+    if isinstance(observations, dict):
+        return {name: array[which] for name, array in observations.items()}
+    return observations[which]
+
+
+def final_infos(num_envs: int, ended: Array, last: Any) -> dict[str, Any]:
     """The infos of a step in which episodes ended.
 
     Args:
         num_envs: how many environments there are.
         ended: (m,), those whose episode ended.
-        last: (m, …), the observations that these episodes ended with.
+        last: the m observations that these episodes ended with.
     """
     if not len(ended):
         return {}
     final = np.full(num_envs, None, dtype=object)
     for place, index in enumerate(ended.tolist()):
-        final[index] = last[place]
+        final[index] = taken(last, place)
     mask = np.zeros(num_envs, dtype=np.bool_)
     mask[ended] = True
     return {"final_obs": final, "_final_obs": mask, "final_info": {}, "_final_info": mask.copy()}

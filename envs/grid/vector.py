@@ -12,6 +12,7 @@ from envs.errors import ConfigError
 from envs.grid import render
 from envs.grid.dials import setting
 from envs.grid.worlds import Worlds
+from envs.same_step import each_seed, final_infos, taken, to_reset
 
 Array = npt.NDArray[Any]
 
@@ -55,21 +56,15 @@ class GridVectorEnv(VectorEnv[Any, Array, Array]):
             seed: s seeds environment i with s + i; a sequence gives each its own; None goes on with their chance.
             options: `reset_mask` ((n_envs,) bool) resets only those.
         """
-        which = self._masked(options)
-        if isinstance(seed, int | np.integer):
-            seed = range(int(seed), int(seed) + self.num_envs)
-        if seed is not None:
-            if len(seed) != self.num_envs:
-                raise ConfigError(f"{len(seed)} seeds for {self.num_envs} environments: expected one each")
-            self.worlds.seed(which, [seed[index] for index in which.tolist()])
+        seeds, which = each_seed(seed, self.num_envs), to_reset(options, self.num_envs)
+        self.worlds.seed(which, [seeds[index] for index in which.tolist()])
         self.worlds.start(which)
         return self.observe(), {}
 
     def step(self, actions: Array) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
         """One step of every environment. `actions` is (n_envs,). Raises ConfigError if one is no action."""
         observations, rewards, terminated, truncated, ended, last = self.step_arrays(actions)
-        infos = self._final(ended, last) if len(ended) else {}
-        return observations, rewards, terminated, truncated, infos
+        return observations, rewards, terminated, truncated, final_infos(self.num_envs, ended, last)
 
     def step_arrays(self, actions: Array) -> tuple[Any, Array, Array, Array, Array, Any]:
         """One step of every environment, in arrays alone.
@@ -83,7 +78,7 @@ class GridVectorEnv(VectorEnv[Any, Array, Array]):
         rewards, terminated, truncated = self.worlds.step(actions)
         observations = self.worlds.observe()
         ended = np.flatnonzero(terminated | truncated)
-        last = _taken(observations, ended)
+        last = taken(observations, ended)
         if len(ended):
             self.worlds.start(ended)
             _put(observations, ended, self.worlds.observe(ended))
@@ -106,32 +101,6 @@ class GridVectorEnv(VectorEnv[Any, Array, Array]):
     def set_state(self, state: dict[str, Array]) -> None:
         """Go on from what `get_state` returned. Raises ConfigError if that is of other worlds."""
         self.worlds.set_state(state)
-
-    def _masked(self, options: dict[str, Any] | None) -> Array:
-        """The environments to reset."""
-        given = (options or {}).get("reset_mask")
-        if given is None:
-            return self.worlds.everyone
-        mask = np.asarray(given)
-        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
-            raise ConfigError(f"reset_mask is {mask.dtype} {mask.shape}: expected bool ({self.num_envs},)")
-        return np.flatnonzero(mask)
-
-    def _final(self, ended: Array, last: Any) -> dict[str, Any]:
-        """What Gymnasium's SAME_STEP puts into the infos: the last observation of each episode that ended."""
-        final = np.full(self.num_envs, None, dtype=object)
-        for place, index in enumerate(ended.tolist()):
-            final[index] = _taken(last, place)
-        mask = np.zeros(self.num_envs, dtype=np.bool_)
-        mask[ended] = True
-        return {"final_obs": final, "_final_obs": mask, "final_info": {}, "_final_info": mask.copy()}
-
-
-def _taken(observations: Any, which: Any) -> Any:
-    """Some of the observations."""
-    if isinstance(observations, dict):
-        return {name: array[which] for name, array in observations.items()}
-    return observations[which]
 
 
 def _put(observations: Any, which: Array, others: Any) -> None:
