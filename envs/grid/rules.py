@@ -220,12 +220,13 @@ def _judged(cells: Any, status: Any, e: Any, action: Any, ending: Any, success: 
 @compiled
 def _move_obstacles(cells: Any, status: Any, e: Any, obstacles: Any, chance: Any, moves: Any) -> None:
     """Move each ball to a free cell around it, in their order."""
+    luck = chance[e]
     for k in range(obstacles.shape[1]):
         old_x, old_y = np.int64(obstacles[e, k, 0]), np.int64(obstacles[e, k, 1])
         if moves.shape[1]:
             x, y = np.int64(moves[e, k, 0]), np.int64(moves[e, k, 1])
         else:
-            x, y = _free_place(cells, status, e, chance, old_x, old_y)
+            x, y = _free_place(cells, status, e, luck, old_x, old_y)
         if x != old_x or y != old_y:
             cells[e, y, x] = cells[e, old_y, old_x]
             cells[e, old_y, old_x] = EMPTY
@@ -233,12 +234,14 @@ def _move_obstacles(cells: Any, status: Any, e: Any, obstacles: Any, chance: Any
 
 
 @compiled
-def _free_place(cells: Any, status: Any, e: Any, chance: Any, x: Any, y: Any) -> Any:
+def _free_place(cells: Any, status: Any, e: Any, luck: Any, x: Any, y: Any) -> Any:
     """A free cell of the nine around (x, y) by MiniGrid's rejection; (x, y) itself if it finds none."""
     left, top = max(x - 1, 0), max(y - 1, 0)
     right, bottom = min(left + 3, cells.shape[2]), min(top + 3, cells.shape[1])
+    width = right - left
     for _ in range(TRIES):
-        new_x, new_y = integer(chance[e], left, right), integer(chance[e], top, bottom)
+        drawn = integer(luck, 0, width * (bottom - top))
+        new_x, new_y = left + drawn % width, top + drawn // width
         if cells[e, new_y, new_x] == EMPTY and not (new_x == status[e, X] and new_y == status[e, Y]):
             return new_x, new_y
     return x, y
