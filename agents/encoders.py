@@ -28,6 +28,7 @@ ENCODERS = Registry(
         "flat": "agents.encoders:FlatEncoder",
         "planes": "agents.encoders:PlanesEncoder",
         "planes-conv": "agents.encoders:PlanesConvEncoder",
+        "symbols": "agents.encoders:SymbolsEncoder",
         "nature": "stable_baselines3.common.torch_layers:NatureCNN",
         "combined": "stable_baselines3.common.torch_layers:CombinedExtractor",
     },
@@ -163,6 +164,38 @@ class PlanesEncoder(FlatEncoder):
         return features
 
 
+class SymbolsEncoder(BaseFeaturesExtractor):
+    """A Dict of symbols, one-hot: its parts one after the other, in the order of the Dict, which Gymnasium sorts.
+
+    Of a grid of symbols its planes, flattened, as `PlanesEncoder` orders them; of a Discrete(n) n entries, one of which
+    is 1. Of a grid world with a mission, therefore: direction, image, mission.
+    """
+
+    def __init__(self, observation_space: spaces.Space[Any]) -> None:
+        if not of_symbols(observation_space):
+            raise ConfigError(
+                "encoder symbols: expected a Dict of at least one grid of symbols, as for the encoder planes, and of "
+                f"Discrete parts counted from 0, found {observation_space}; take auto"
+            )
+        assert isinstance(observation_space, spaces.Dict)  # noqa: S101  # as `of_symbols` says
+        grids = {key: Planes(part) for key, part in observation_space.items() if not isinstance(part, spaces.Discrete)}
+        sizes = {key: grids[key].size if key in grids else int(part.n) for key, part in observation_space.items()}
+        super().__init__(observation_space, sum(sizes.values()))
+        self.sizes = sizes
+        """Entries of each part, in their order."""
+        self.grids = nn.ModuleDict(grids)
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        """Preprocessed observations, symbols (B, H, W, C) and one-hot (B, n) → features (B, features_dim)."""
+        return torch.cat(
+            [
+                self.grids[key](observations[key]) if key in self.grids else observations[key].flatten(1)
+                for key in self.sizes
+            ],
+            dim=1,
+        )
+
+
 class PlanesConvEncoder(BaseFeaturesExtractor):
     """Symbols as planes through MinAtar's network: 16 filters of 3×3, then 128 units (Young & Tian 2019)."""
 
@@ -197,10 +230,19 @@ def channel_highs(space: spaces.Space[Any]) -> list[int] | None:
     return [int(high) for high in highs]
 
 
+def of_symbols(space: spaces.Space[Any]) -> bool:
+    """Whether a space is a Dict of grids of symbols, at least one, and of Discrete parts counted from 0."""
+    if not isinstance(space, spaces.Dict):
+        return False
+    grids = [channel_highs(part) is not None for part in space.values()]
+    counts = [isinstance(part, spaces.Discrete) and part.start == 0 for part in space.values()]
+    return any(grids) and all(grid or count for grid, count in zip(grids, counts, strict=True))
+
+
 def choose_encoder(space: spaces.Space[Any]) -> str:
     """What `auto` stands for: the name of the encoder that suits an observation space."""
     if isinstance(space, spaces.Dict):
-        return "combined"
+        return "symbols" if of_symbols(space) else "combined"
     if is_image_space(space):
         return "nature"
     return "planes" if channel_highs(space) is not None else "flat"

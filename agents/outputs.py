@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from stable_baselines3.common.distributions import (
     CategoricalDistribution,
@@ -38,6 +39,11 @@ class Outputs:
     """Of a `gaussian` head: (B, d)."""
     value: Tensor | None = None
     """State values (B,), where the policy has a critic of states; of a `q` head its maximum over actions."""
+
+    def of(self, rows: Any) -> "Outputs":
+        """Those of some of the observations."""
+        log_std = None if self.log_std is None else self.log_std[rows]
+        return Outputs(self.kind, self.head[rows], log_std, None if self.value is None else self.value[rows])
 
     def log_probabilities(self, temperature: float = 1.0) -> Tensor:
         """Log-probabilities (B, n) of a discrete head; action values are softened by the temperature."""
@@ -102,6 +108,11 @@ class Batch:
     """Whose loss is being formed: `policy`, or `actor` and `critic` where a learner has two optimisers."""
     known: Outputs | None = field(default=None, repr=False)
     """The student's outputs, where the learner has computed them already."""
+    rollout: np.ndarray | None = field(default=None, repr=False)
+    """All observations (N, …) of the rollout that the minibatch is drawn from, where they do not change between its
+    minibatches: what a constant network says of them has to be asked once."""
+    rows: np.ndarray | None = field(default=None, repr=False)
+    """Which of these the minibatch is (B,)."""
 
     @cached_property
     def outputs(self) -> Outputs:

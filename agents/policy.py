@@ -123,6 +123,17 @@ class Policy:
             np.asarray(observations), greedy=mode == "greedy", generator=generator
         )[0]
 
+    def reader(self) -> Callable[[Observations], Outputs]:
+        """`outputs` for many batches, as long as the weights do not change: in compiled code where that knows the
+        network."""
+        from agents.compiled.learner import CompiledPPO
+
+        compiled = CompiledPPO.of(self.network)
+        if compiled is None:
+            return self.outputs
+        compiled.load()
+        return lambda observations: compiled.outputs(np.asarray(observations))
+
     @torch.no_grad()
     def outputs(self, observations: Observations) -> Outputs:
         """The heads, without gradient, on a batch as environments give it or as a buffer holds it."""

@@ -19,7 +19,7 @@ from agents.outputs import Kind, Outputs
 from agents.policy import Policy
 from agents.stage import Observation, Stage, open_stage
 from envs.errors import ConfigError, MappingError
-from envs.interface import Interface
+from envs.interface import Interface, in_words
 from envs.task import Task
 
 
@@ -273,20 +273,8 @@ def _must_agree(policy: Policy, interface: Interface, task: Task) -> None:
         ("actions", policy.interface.action_space, interface.action_space),
     )
     for what, learnt, found in pairs:
-        if _kind(learnt) != _kind(found):
+        if in_words(learnt) != in_words(found):
             raise MappingError(
-                f"{task} has {what} {_kind(found)}, but the policy was trained with {_kind(learnt)}; "
+                f"{task} has {what} {in_words(found)}, but the policy was trained with {in_words(learnt)}; "
                 "watch it in a game with the same spaces, or carry it over with headstart transfer"
             )
-
-
-def _kind(space: spaces.Space[Any]) -> str:
-    """What must be equal for a policy to play, in few words: ``Box(4,)``, ``Discrete(3)``."""
-    match space:
-        case spaces.Discrete():
-            return f"Discrete({space.n})"
-        case spaces.MultiDiscrete():
-            return f"MultiDiscrete({space.nvec.tolist()})"
-        case spaces.Dict():
-            return f"Dict({', '.join(f'{key}: {_kind(part)}' for key, part in space.spaces.items())})"
-    return f"{type(space).__name__}{space.shape}"

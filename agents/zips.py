@@ -49,6 +49,7 @@ EXTRACTORS = {
     "agents.encoders.FlatEncoder": "flat",
     "agents.encoders.PlanesEncoder": "planes",
     "agents.encoders.PlanesConvEncoder": "planes-conv",
+    "agents.encoders.SymbolsEncoder": "symbols",
 }
 ACTOR_CRITIC = "stable_baselines3.common.policies"
 ALGORITHM_OF_MODULE = {
@@ -106,7 +107,7 @@ def read_zip(path: str | Path, task: Task | None, architecture: Mapping[str, Any
 def write_zip(policy: Policy, path: str | Path, task: Task | None = None) -> None:
     """Write a zip that Stable-Baselines3's own class of the algorithm loads, such as `PPO.load`.
 
-    Encoders that SB3 has itself need no Headstart to load; `planes` and a normaliser do.
+    Encoders that SB3 has itself need no Headstart to load; `planes`, `symbols` and a normaliser do.
 
     Raises:
         CheckpointError: the policy does not know its task, and none is given.

@@ -153,14 +153,18 @@ class Mapping:
         return tuple(i for i in range(count) if self.actions is None or self.actions[i] is not None)
 
     def teacher(self, policy: "Policy") -> Callable[[Observations], Outputs]:
-        """The teacher of the target task: policy∘mapping, on observations as its games or its buffer give them."""
+        """The teacher of the target task: policy∘mapping, on observations as its games or its buffer give them.
+
+        The policy's weights are those of now.
+        """
         from transfer.folding import means
 
         fill = self.filling(means(policy.network))
+        read = policy.reader()
 
         def outputs(observations: Observations) -> Outputs:
             given = torch.as_tensor(observations) if isinstance(observations, np.ndarray) else observations
-            return self.outputs(policy.outputs(self.observations(given, fill)))
+            return self.outputs(read(self.observations(given, fill)))
 
         return outputs
 

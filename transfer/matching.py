@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.errors import MappingError
-from envs.interface import Interface
+from envs.interface import Interface, in_words
 from envs.registry import did_you_mean
 
 Indices = tuple[int | None, ...]
@@ -142,12 +142,6 @@ def _sides(source: Interface, target: Interface, what: str) -> str:
     def side(interface: Interface) -> str:
         space = interface.observation_space if what == "observation" else interface.action_space
         names = interface.features if what == "observation" else interface.actions
-        return f"{_space(space)} {'without names' if names is None else 'of ' + ', '.join(names)}"
+        return f"{in_words(space)} {'without names' if names is None else 'of ' + ', '.join(names)}"
 
     return f"the source has {side(source)}; the target has {side(target)}"
-
-
-def _space(space: spaces.Space[Any]) -> str:
-    if isinstance(space, spaces.Box):
-        return f"Box{space.shape}"
-    return f"Discrete({space.n})" if isinstance(space, spaces.Discrete) else " ".join(str(space).split())

@@ -6,7 +6,7 @@ world (`wrap`) and the gradient (`auxiliary_loss`, `schedule`). It overrides whi
 
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Pairs
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from agents.config import RunConfig
-    from agents.outputs import Batch, Observations, Outputs
+    from agents.outputs import Batch, Outputs
     from agents.policy import Policy
     from envs.task import Task
     from transfer.mapping import Mapping
@@ -107,6 +107,8 @@ class Context:
     """The student's budget."""
     seed: int
     """The run's; a method that draws derives its generator from it."""
+    _seen: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The last rollout, and what the teacher says of it."""
 
     @property
     def gamma(self) -> float:
@@ -114,9 +116,18 @@ class Context:
         return float(self.hyperparameters.get("gamma", 0.99))
 
     @cached_property
-    def outputs(self) -> "Callable[[Observations], Outputs]":
+    def outputs(self) -> "Callable[[Any], Outputs]":
         """teacher∘mapping: the teacher's heads, in the target's actions, on the target's observations."""
         return self.mapping.teacher(self.teacher)
+
+    def outputs_on(self, batch: "Batch") -> "Outputs":
+        """teacher∘mapping on a minibatch; of a rollout that comes in several minibatches, computed once."""
+        if batch.rollout is None:
+            return self.outputs(batch.observations)
+        if self._seen.get("rollout") is not batch.rollout:
+            self._seen.update(rollout=batch.rollout, outputs=self.outputs(batch.rollout))
+        known: Outputs = self._seen["outputs"]
+        return known.of(batch.rows)
 
 
 class Method(Hooks):

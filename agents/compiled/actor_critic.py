@@ -71,7 +71,7 @@ class Inputs:
     @property
     def symbolic(self) -> bool:
         """Whether observations are symbols."""
-        return self.positions.shape[1] > 0
+        return bool(self.positions.shape[1])
 
     def rows(self, observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Observations (n, …) as (numbers, symbols), one of them empty."""

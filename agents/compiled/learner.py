@@ -54,6 +54,13 @@ class CompiledPPO:
         ppo.act(self.stacked.net, self.stacked.feed(observations), rows, noise, actions, values, log_probs, greedy)
         return actions, values, log_probs
 
+    def outputs(self, observations: np.ndarray) -> Outputs:
+        """The heads, without gradient, of observations (B, …)."""
+        n = len(observations)
+        log_probs, values = np.empty((n, self.n_actions), np.float32), np.empty(n, np.float32)
+        ppo.look(self.stacked.net, self.stacked.feed(observations), self._range(n), log_probs, values)
+        return Outputs("categorical", torch.from_numpy(log_probs), value=torch.from_numpy(values))
+
     def values(self, observations: np.ndarray) -> np.ndarray:
         """State values (B,) of observations (B, …)."""
         return self.act(observations, greedy=True)[1]
@@ -156,7 +163,8 @@ class CompiledPPO:
 
     def _batch(self, rollout: "Rollout", rows: np.ndarray, logits: Tensor, values: Tensor) -> Batch:
         known = Outputs("categorical", torch.log_softmax(logits, dim=-1), value=values[:, 0])
-        return Batch(self.policy, torch.from_numpy(rollout.observations[rows]), known=known)
+        observations = torch.from_numpy(rollout.observations[rows])
+        return Batch(self.policy, observations, known=known, rollout=rollout.observations, rows=rows)
 
     def _settings(self, learner: Any, clip_range: float, clip_range_vf: float | None) -> np.ndarray:
         group = self.policy.optimizer.param_groups[0]

@@ -180,6 +180,22 @@ def act(net: Any, inputs: Any, rows: Any, noise: Any, actions: Any, values: Any,
 
 
 @compiled
+def look(net: Any, inputs: Any, rows: Any, log_probs: Any, values: Any) -> None:
+    """Log-probabilities (n, n_actions) and state values (n,) of some rows."""
+    params, layers, stacks, relative, bases, work = net
+    x, active, counts = inputs[6], inputs[7], inputs[8]
+    for s in range(0, rows.size, CHUNK):
+        c = min(CHUNK, rows.size - s)
+        take_in(inputs, rows[s : s + c], 0)
+        for k in range(2):
+            forward(params, layers, stacks[k], x, active, counts, relative, bases, work, 0, c)
+        log_softmax(output(layers, stacks[0], work, counts.size, 0, c), log_probs[s : s + c])
+        critic = output(layers, stacks[1], work, counts.size, 0, c)
+        for i in range(c):
+            values[s + i] = critic[i, 0]
+
+
+@compiled
 def epoch(
     net: Any, moments: Any, inputs: Any, rollout: Any, order: Any, batch_size: int, settings: Any, logged: Any
 ) -> int:

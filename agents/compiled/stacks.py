@@ -27,8 +27,8 @@ FIRST, LAST, BASE = range(3)
 LINEAR, TANH, RELU = range(3)
 """Kinds of activations."""
 OFFSET, STEP, COMMON, HIGHEST = range(4)
-"""Rows of the table of positions, int32: the first plane; 1, or 0 for a plane that is one already; the commonest symbol;
-the highest symbol, which any above it is taken for, so that nothing outside the weights is ever touched."""
+"""Rows of the table of positions, int32: the first plane; 1, or 0 for a plane that is one already; the commonest
+symbol; the highest symbol, which any above it is taken for, so that nothing outside the weights is ever touched."""
 
 
 @compiled(fast=True)

@@ -73,7 +73,7 @@ class Kickstart(Method):
         coefficient = self.coefficient
         if coefficient == 0.0 or batch.optimiser == "critic":
             return None
-        teacher = self.context.outputs(batch.observations)
+        teacher = self.context.outputs_on(batch)
         matched = None if self.context.mapping.actions is None else self.context.mapping.matched
         return coefficient * divergence(teacher, batch.outputs, matched, self.settings.temperature).mean()
 

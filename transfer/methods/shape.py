@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
+from envs.batched import Stepped, stepped
 from envs.errors import ConfigError
 from transfer.method import Crossing, Method, MethodSettings, Place, check_readable, family
 
@@ -110,15 +111,36 @@ class ShapedVecEnv(VecEnvWrapper):
     def step_wait(self) -> "VecEnvStepReturn":
         """Shape one step; after the end of an episode the next Φ(s) is that of the reset observation."""
         observations, rewards, dones, infos = self.venv.step_wait()
+        cut = [i for i in np.flatnonzero(dones) if infos[i].get("TimeLimit.truncated", False)]
+        last = _stacked([infos[i]["terminal_observation"] for i in cut]) if cut else None
+        return observations, self._shaped(observations, rewards, dones, cut, last), dones, infos
+
+    def step_arrays(self, actions: np.ndarray) -> "Stepped":
+        """The same step as arrays."""
+        step = stepped(self.venv, actions)
+        cut = step.ended[step.cut]
+        last = _chosen(step.final_observations, step.cut) if len(cut) else None
+        return step._replace(rewards=self._shaped(step.observations, step.rewards, step.dones, cut, last))
+
+    def _shaped(self, observations: Any, rewards: np.ndarray, dones: np.ndarray, cut: Any, last: Any) -> np.ndarray:
+        """The rewards of a step; `last` are the final observations of the episodes `cut` off."""
         begun = self.potential(observations)  # (B,), of what the agent sees next
         reached = np.where(dones, 0.0, begun)  # (B,), of what the step led to
-        cut = [i for i in np.flatnonzero(dones) if infos[i].get("TimeLimit.truncated", False)]
-        if cut:
-            reached[cut] = self.potential(_stacked([infos[i]["terminal_observation"] for i in cut]))
+        if len(cut):
+            reached[cut] = self.potential(last)
         coefficient = self.coefficient()
         shaped = rewards + self.gamma * coefficient * reached - self._before
         self._before = coefficient * begun
-        return observations, shaped.astype(rewards.dtype), dones, infos
+        return np.asarray(shaped.astype(rewards.dtype))
+
+
+def _chosen(observations: Any, which: np.ndarray) -> Any:
+    """Some of a batch of observations."""
+    if isinstance(observations, dict):
+        return {key: part[which] for key, part in observations.items()}
+    if isinstance(observations, list):
+        return _stacked([one for one, wanted in zip(observations, which, strict=True) if wanted])
+    return observations[which]
 
 
 def _stacked(observations: Sequence[Any]) -> Any:

@@ -19,6 +19,9 @@ from transfer.study.spec import SCRATCH, SOURCE
 TRIED = 0.1
 """Seconds for which each game is played at random, to see how fast it is."""
 
+DRAWN = 8
+"""Actions of all environments, drawn beforehand and taken in turn."""
+
 LEARNING = {True: 0.1e-3, False: 1e-3}
 """Rough seconds that learning takes a step, on-policy and off-policy, on one core."""
 
@@ -47,20 +50,22 @@ def _seconds_a_step(config: RunConfig) -> float:
     """Of the game, played at random for a moment, and of learning."""
     with opened(config.task, config.hyperparameters["n_envs"]) as games:
         check_action_space(config.algorithm, games.action_space)
-        start = time.perf_counter()
-        steps = sum(_random_steps(games))
-        return (time.perf_counter() - start) / max(steps, 1) + LEARNING[on_policy(config.algorithm)]
+        return _playing(games) + LEARNING[on_policy(config.algorithm)]
 
 
-def _random_steps(games: VecEnv) -> Iterator[int]:
-    """Play at random for a moment; yields the steps. A game that breaks ends it: its runs will say so, one by one."""
-    end = time.perf_counter() + TRIED
+def _playing(games: VecEnv) -> float:
+    """Seconds that a step of one environment takes. A game that breaks ends it: its runs will say so, one by one."""
     games.action_space.seed(0)
+    actions = [np.array([games.action_space.sample() for _ in range(games.num_envs)]) for _ in range(DRAWN)]
+    steps, start = 0, time.perf_counter()
     with contextlib.suppress(GameError):
         games.reset()
-        while time.perf_counter() < end:
-            games.step(np.array([games.action_space.sample() for _ in range(games.num_envs)]))
-            yield games.num_envs
+        games.step(actions[0])  # many games are slow once: they compile, or load
+        start = time.perf_counter()
+        while time.perf_counter() < start + TRIED:
+            games.step(actions[steps % DRAWN])
+            steps += 1
+    return (time.perf_counter() - start) / max(steps * games.num_envs, 1)
 
 
 @contextlib.contextmanager
