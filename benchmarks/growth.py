@@ -20,7 +20,7 @@ SIZES = (5, 6, 8, 10, 13, 16, 20, 25)
 N_STEPS, WARM = 32, 2
 ROLLOUTS, SAMPLES = 4, 65_536
 """What is timed: so many rollouts and updates, or as many as make these samples."""
-LINEAR = 1.05
+LINEAR = 1.1
 """An exponent up to this is taken for linear: medians of a few runs are no sharper."""
 GAME = "headstart/DoorKey-8x8-v0"
 
