@@ -44,6 +44,20 @@ class Interface:
             raise ConfigError(f"not a description of observation and action spaces: {error!r}") from error
 
 
+def in_words(space: spaces.Space[Any]) -> str:
+    """A space in one line: ``Box(4,)``, ``Discrete(3)``, ``Dict(image: Box(7, 7, 3), mission: Discrete(6))``."""
+    match space:
+        case spaces.Box():
+            return f"Box{space.shape}"
+        case spaces.Discrete():
+            return f"Discrete({space.n})"
+        case spaces.MultiDiscrete():
+            return f"MultiDiscrete({space.nvec.tolist()})"
+        case spaces.Dict():
+            return f"Dict({', '.join(f'{key}: {in_words(part)}' for key, part in space.spaces.items())})"
+    return " ".join(str(space).split())
+
+
 def space_to_json(space: spaces.Space[Any]) -> dict[str, Any]:
     """A Box, Discrete, MultiDiscrete, MultiBinary or Dict space as plain data. Raises ConfigError for others."""
     match space:

@@ -223,6 +223,12 @@ def test_float_observations_map_whatever_their_bounds_but_symbols_do_not():
             {},
             r"actions do not map: the source has Discrete\(2\) without names; the target has Discrete\(3\)",
         ),
+        (
+            unnamed(spaces.Dict({"image": spaces.Box(0, 9, (7, 7, 3), np.uint8), "mission": spaces.Discrete(6)})),
+            unnamed(spaces.Box(-1, 1, (4,))),
+            {},
+            r"the source has Dict\(image: Box\(7, 7, 3\), mission: Discrete\(6\)\) without names; the target has Box",
+        ),
         (vector("x"), vector("a", "b"), {"features": {"a": "x", "b": "x"}}, "paired with 'a' and 'b': keep one"),
         (vector("x"), unnamed(spaces.Box(-1, 1, (1,))), {"features": {"x": "x"}}, "both sides are not named"),
         (vector("x"), vector("x"), {"margin": 0.0}, "margin of new actions is 0.0: expected a positive"),

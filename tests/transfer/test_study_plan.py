@@ -4,11 +4,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from gymnasium import spaces
 
 from agents import files
 from agents.config import RunConfig
 from envs.errors import CheckpointError, HeadstartError, UnknownName
+from transfer.study import check as checking
 from transfer.study.check import check
 from transfer.study.plan import Plan, plan
 from transfer.study.pool import in_order
@@ -178,3 +181,27 @@ def test_a_bad_study_is_refused_before_anything_is_trained(tmp_path: Path, chang
         check(plan(study(**changes), tmp_path))
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+class Compiling:
+    """Two environments whose first step takes ten seconds and whose others take a hundredth each."""
+
+    num_envs = 2
+
+    def __init__(self) -> None:
+        self.action_space, self.time, self.steps = spaces.Discrete(3), 0.0, 0
+
+    def reset(self) -> None:
+        self.time += 1.0
+
+    def step(self, actions: np.ndarray) -> None:
+        assert actions.shape == (2,)
+        self.time += 0.01 if self.steps else 10.0
+        self.steps += 1
+
+
+def test_what_is_slow_once_is_not_counted_for_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    games: Any = Compiling()
+    monkeypatch.setattr(checking.time, "perf_counter", lambda: games.time)
+    assert checking._playing(games) == pytest.approx(0.005)
+    assert games.steps == pytest.approx(1 + checking.TRIED / 0.01, abs=1)
