@@ -172,14 +172,16 @@ class SymbolsEncoder(BaseFeaturesExtractor):
     """
 
     def __init__(self, observation_space: spaces.Space[Any]) -> None:
-        if not of_symbols(observation_space):
+        parts = parts_of_symbols(observation_space)
+        if parts is None:
             raise ConfigError(
                 "encoder symbols: expected a Dict of at least one grid of symbols, as for the encoder planes, and of "
                 f"Discrete parts counted from 0, found {observation_space}; take auto"
             )
-        assert isinstance(observation_space, spaces.Dict)  # noqa: S101  # as `of_symbols` says
-        grids = {key: Planes(part) for key, part in observation_space.items() if not isinstance(part, spaces.Discrete)}
-        sizes = {key: grids[key].size if key in grids else int(part.n) for key, part in observation_space.items()}
+        grids = {key: Planes(part) for key, part in parts.items() if not isinstance(part, spaces.Discrete)}
+        sizes = {
+            key: int(part.n) if isinstance(part, spaces.Discrete) else grids[key].size for key, part in parts.items()
+        }
         super().__init__(observation_space, sum(sizes.values()))
         self.sizes = sizes
         """Entries of each part, in their order."""
@@ -230,19 +232,20 @@ def channel_highs(space: spaces.Space[Any]) -> list[int] | None:
     return [int(high) for high in highs]
 
 
-def of_symbols(space: spaces.Space[Any]) -> bool:
-    """Whether a space is a Dict of grids of symbols, at least one, and of Discrete parts counted from 0."""
+def parts_of_symbols(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]] | None:
+    """The parts of a Dict of grids of symbols, at least one, and of Discrete from 0; None of any other space."""
     if not isinstance(space, spaces.Dict):
-        return False
+        return None
+    counted = [isinstance(part, spaces.Discrete) and part.start == 0 for part in space.values()]
     grids = [channel_highs(part) is not None for part in space.values()]
-    counts = [isinstance(part, spaces.Discrete) and part.start == 0 for part in space.values()]
-    return any(grids) and all(grid or count for grid, count in zip(grids, counts, strict=True))
+    fit = any(grids) and all(grid or count for grid, count in zip(grids, counted, strict=True))
+    return dict(space.items()) if fit else None
 
 
 def choose_encoder(space: spaces.Space[Any]) -> str:
     """What `auto` stands for: the name of the encoder that suits an observation space."""
     if isinstance(space, spaces.Dict):
-        return "symbols" if of_symbols(space) else "combined"
+        return "combined" if parts_of_symbols(space) is None else "symbols"
     if is_image_space(space):
         return "nature"
     return "planes" if channel_highs(space) is not None else "flat"

@@ -24,6 +24,7 @@ from agents.encoders import (
     Planes,
     PlanesConvEncoder,
     PlanesEncoder,
+    SymbolsEncoder,
     channel_highs,
     choose_encoder,
     find_encoder,
@@ -44,6 +45,7 @@ def grid(highs: list[int], side: int = 7, kind: type = np.uint8) -> spaces.Box:
 
 MINIGRID = grid([10, 5, 2])
 MINATAR = grid([1] * 4, side=10)
+MISSION = spaces.Dict({"mission": spaces.Discrete(5), "image": MINIGRID, "direction": spaces.Discrete(4)})
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,12 @@ MINATAR = grid([1] * 4, side=10)
         (grid([1, 1], kind=np.bool_), "planes"),
         (IMAGE, "nature"),
         (spaces.Dict({"a": VECTOR}), "combined"),
+        (MISSION, "symbols"),
+        (spaces.Dict({"a": MINIGRID, "b": MINATAR}), "symbols"),
+        (spaces.Dict({"a": MINIGRID, "b": VECTOR}), "combined"),
+        (spaces.Dict({"a": MINIGRID, "b": IMAGE}), "combined"),
+        (spaces.Dict({"a": MINIGRID, "b": spaces.Discrete(3, start=1)}), "combined"),
+        (spaces.Dict({"a": spaces.Discrete(3)}), "combined"),
         (spaces.Box(0, 1, (7, 7, 3), np.float32), "flat"),
         (spaces.Box(0, 200, (7, 7, 3), np.uint8), "flat"),
         (spaces.Box(-1, 5, (7, 7, 3), np.int64), "flat"),
@@ -86,6 +94,7 @@ def test_a_plug_in_encoder_is_named_by_its_module() -> None:
         ("nature", VECTOR, False, "encoder nature: expected an image of uint8"),
         ("combined", VECTOR, False, "encoder combined: expected a Dict"),
         ("nature", IMAGE, True, "normalise_observations: the encoder nature has no normaliser"),
+        ("symbols", MISSION, True, "normalise_observations: the encoder symbols has no normaliser"),
         ("agents.nowhere:Encoder", VECTOR, False, "no module 'agents.nowhere'"),
         ("agents.encoders:Normaliser", VECTOR, False, "expected a subclass of"),
     ],
@@ -100,6 +109,8 @@ def test_an_encoder_that_does_not_fit_is_refused_in_words(
 def test_planes_of_no_grid_are_refused_in_words() -> None:
     with pytest.raises(ConfigError, match="encoder planes: expected a grid of integers from 0 to at most 32"):
         PlanesEncoder(VECTOR)
+    with pytest.raises(ConfigError, match="encoder symbols: expected a Dict of at least one grid of symbols"):
+        SymbolsEncoder(spaces.Dict({"a": MINIGRID, "b": VECTOR}))
     with pytest.raises(ConfigError, match="smaller than its 3×3 filters"):
         PlanesConvEncoder(grid([1], side=2))
 
@@ -130,8 +141,24 @@ def test_planes_are_the_one_hot_of_each_channel(highs: list[int], sides: tuple[i
         assert torch.equal(found, (tensor[..., channel] == value).float())
 
 
+@pytest.mark.parametrize("trailing", [(), (1,)], ids=["as given", "as a buffer holds them"])
+def test_symbols_are_the_one_hot_of_each_part_in_gymnasiums_order(trailing: tuple[int, ...]) -> None:
+    MISSION.seed(0)
+    drawn = [MISSION.sample() for _ in range(6)]
+    seen = {key: torch.as_tensor(np.stack([np.asarray(one[key]) for one in drawn])) for key in MISSION.spaces}
+    counted = {key: value if key == "image" else value.reshape(6, *trailing) for key, value in seen.items()}
+    encoder = SymbolsEncoder(MISSION)
+    features = encoder(preprocess_obs(counted, MISSION))
+    expected = [F.one_hot(seen["direction"], 4), PlanesEncoder(MINIGRID)(seen["image"]), F.one_hot(seen["mission"], 5)]
+    assert torch.equal(features, torch.cat([part.float() for part in expected], dim=1))
+    assert encoder.features_dim == features.shape[1] == 4 + 7 * 7 * 20 + 5
+    assert encoder.sizes == {"direction": 4, "image": 7 * 7 * 20, "mission": 5}
+    assert not learns(encoder)
+
+
 def test_planes_are_not_part_of_a_checkpoint() -> None:
     assert not PlanesEncoder(MINIGRID).state_dict()
+    assert not SymbolsEncoder(MISSION).state_dict()
     assert Planes(MINIGRID).size == 7 * 7 * 20
 
 

@@ -36,6 +36,16 @@ SPACES: dict[str, tuple[spaces.Space[Any], spaces.Space[Any]]] = {
         spaces.Dict({"eye": spaces.Box(0, 255, (40, 36, 3), np.uint8), "leg": spaces.Box(-1, 1, (2,), np.float32)}),
         spaces.Discrete(2),
     ),
+    "mission": (
+        spaces.Dict(
+            {
+                "image": spaces.Box(0, np.tile(np.uint8([10, 5, 2]), (7, 7, 1)), (7, 7, 3), np.uint8),
+                "direction": spaces.Discrete(4),
+                "mission": spaces.Discrete(12),
+            }
+        ),
+        spaces.Discrete(7),
+    ),
     "levers": (spaces.Box(-1, 1, (3,), np.float32), spaces.MultiDiscrete([2, 3])),
 }
 
@@ -95,6 +105,8 @@ CASES = [
     ("ppo", "continuous", {"use_sde": True}),
     ("ppo", "pixels", {}),
     ("a2c", "dict", {}),
+    ("ppo", "mission", {}),
+    ("dqn", "mission", {}),
     ("ppo", "symbols", {"encoder": "planes-conv"}),
     ("a2c", "levers", {"net_arch": [8], "activation": "relu"}),
     ("dqn", "symbols", {}),

@@ -136,6 +136,25 @@ def test_our_own_encoders_come_back(tmp_path: Path) -> None:
     assert torch.equal(back.outputs(seen).head, policy.outputs(seen).head)
 
 
+def test_an_encoder_of_missions_comes_back(tmp_path: Path) -> None:
+    from agents.algorithms import build_learner
+    from envs.vector import interface, make_vec
+
+    task = Task(game="headstart/GoToDoor-5x5-v0")
+    hyperparameters = resolve(task, "ppo", {"n_envs": 2, "n_steps": 32, "batch_size": 32})
+    venv = make_vec(task, n_envs=2, seed=0)
+    learner = build_learner("ppo", venv, hyperparameters, seed=0)
+    policy = Policy.of(learner, task, interface(venv), "ppo", hyperparameters)
+    write_zip(policy, tmp_path / "ours.zip")
+    seen: Any = venv.reset()
+    for back in (read_zip(tmp_path / "ours.zip", task), sb3.PPO.load(tmp_path / "ours.zip", device="cpu")):
+        if isinstance(back, Policy):
+            assert type(back.network.features_extractor).__name__ == "SymbolsEncoder"
+            np.testing.assert_array_equal(back.act(seen, mode="greedy"), policy.act(seen, mode="greedy"))
+        else:
+            np.testing.assert_array_equal(back.predict(seen, deterministic=True)[0], policy.act(seen, mode="greedy"))
+
+
 class Payload:
     """Whoever unpickles it makes a file."""
 
