@@ -108,5 +108,5 @@ def test_data_files_are_packaged() -> None:
     patterns = tomllib.loads((HOME / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
     for floor in FLOORS:
         for path in (HOME / floor).rglob("*"):
-            if path.is_file() and path.suffix not in (".py", ".pyc"):
+            if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts:
                 assert any(path.match(pattern) for pattern in patterns), path
