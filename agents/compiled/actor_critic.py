@@ -8,7 +8,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.distributions import CategoricalDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.torch_layers import FlattenExtractor
+from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
 from torch import nn
 
 from agents.compiled import stacks, steps
@@ -149,6 +149,13 @@ class Stacks:
         self.counts = np.zeros(capacity, np.int64)
         self.delta, self.spare = (np.zeros(stacks.CHUNK * self._widest, np.float32) for _ in range(2))
 
+    def is_all_of(self, network: nn.Module) -> bool:
+        """Whether the stacks have all parameters of a network, each once, in single precision."""
+        inside = {id(p) for linear in self.linears for p in linear.parameters()}
+        everything = {id(p) for p in network.parameters()}
+        single = all(p.dtype == torch.float32 for p in network.parameters())
+        return inside == everything and len(inside) == 2 * len(self.linears) and single
+
     @property
     def net(self) -> tuple[np.ndarray, ...]:
         """What compiled code calls `net`."""
@@ -251,7 +258,8 @@ def plain_adam(optimiser: torch.optim.Optimizer) -> bool:
 def actor_critic(policy: Any) -> Stacks | None:
     """The two stacks of a policy, actor first; None if compiled code cannot do what it does."""
     known = (
-        isinstance(policy, ActorCriticPolicy)
+        type(policy) is ActorCriticPolicy
+        and type(policy.mlp_extractor) is MlpExtractor
         and type(policy.action_dist) is CategoricalDistribution
         and policy.share_features_extractor
         and policy.device.type == "cpu"
@@ -265,7 +273,4 @@ def actor_critic(policy: Any) -> Stacks | None:
     if inputs is None or not actor or not critic:
         return None
     stacked = Stacks([actor, critic], inputs)
-    inside = {id(p) for linear in stacked.linears for p in linear.parameters()}
-    everything = {id(p) for p in policy.parameters()}
-    single = all(p.dtype == torch.float32 for p in policy.parameters())
-    return stacked if inside == everything and len(inside) == 2 * len(stacked.linears) and single else None
+    return stacked if stacked.is_all_of(policy) else None

@@ -157,9 +157,8 @@ class CompiledPPO:
     def _heads(self, stack: int, n: int) -> Tensor:
         """A stack's outputs for the minibatch at hand, as a leaf (n, n_out) that takes a gradient."""
         stacked = self.stacked
-        return torch.tensor(
-            ppo.output(stacked.layers, stacked.stacks[stack], stacked.work, stacked.capacity, 0, n), requires_grad=True
-        )
+        outputs = stacks.output(stacked.layers, stacked.stacks[stack], stacked.work, stacked.capacity, 0, n)
+        return torch.tensor(outputs, requires_grad=True)
 
     def _batch(self, rollout: "Rollout", rows: np.ndarray, logits: Tensor, values: Tensor) -> Batch:
         known = Outputs("categorical", torch.log_softmax(logits, dim=-1), value=values[:, 0])

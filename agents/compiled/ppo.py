@@ -4,17 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.compiled.stacks import (
-    CHUNK,
-    LAST,
-    N_OUT,
-    OUTPUT,
-    backward,
-    forward,
-    give_back_relative,
-    list_planes,
-    take_relative,
-)
+from agents.compiled.stacks import CHUNK, backward, forward, give_back_relative, output, take_in, take_relative
 from agents.compiled.steps import adam, clip
 from envs.compiling import compiled
 
@@ -24,21 +14,6 @@ POLICY, VALUE, ENTROPY, CLIPPED, DIVERGENCE, TOTAL = range(6)
     range(10)
 )
 """Places in the array of settings; RANGE_VALUE and MOST_DIVERGENCE are NaN where there is none."""
-
-
-@compiled(fast=True)
-def scale_rows(observations: Any, rows: Any, mean: Any, factor: Any, most: float, x: Any) -> None:
-    """x (c, n) = the rows, as numbers; normalised if there are statistics: (o - mean) · factor within ±most."""
-    bound = np.float32(most)
-    for i in range(rows.size):
-        row, out = observations[rows[i]], x[i]
-        if mean.size == 0:
-            for j in range(out.size):
-                out[j] = row[j]
-        else:
-            for j in range(out.size):
-                v = (row[j] - mean[j]) * factor[j]
-                out[j] = min(max(v, -bound), bound)
 
 
 @compiled
@@ -132,25 +107,6 @@ def spread_of(advantages: Any, rows: Any) -> tuple[float, float]:
     for i in range(rows.size):
         squares += (advantages[rows[i]] - mean) ** 2
     return mean, 1.0 / (np.sqrt(squares / (rows.size - 1)) + 1e-8)
-
-
-@compiled
-def take_in(inputs: Any, rows: Any, s: int) -> None:
-    """Rows of the observations as inputs s to s + len(rows) of the stacks."""
-    numbers, symbols, positions, mean, factor, most, x, active, counts = inputs
-    c = rows.size
-    if active.shape[1] > 0:
-        list_planes(symbols, rows, positions, active[s : s + c], counts[s : s + c])
-    else:
-        scale_rows(numbers, rows, mean, factor, most, x[s : s + c])
-
-
-@compiled
-def output(layers: Any, stack: Any, work: Any, capacity: int, s: int, c: int) -> Any:
-    """A stack's last outputs (c, n_out) of rows s to s + c."""
-    layer = layers[stack[LAST] - 1]
-    at = layer[OUTPUT] * capacity + s * layer[N_OUT]
-    return work[at : at + c * layer[N_OUT]].reshape(c, layer[N_OUT])
 
 
 @compiled

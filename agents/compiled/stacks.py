@@ -107,6 +107,32 @@ def list_planes(symbols: Any, rows: Any, positions: Any, active: Any, counts: An
 
 
 @compiled(fast=True)
+def scale_rows(observations: Any, rows: Any, mean: Any, factor: Any, most: float, x: Any) -> None:
+    """x (c, n) = the rows, as numbers; normalised if there are statistics: (o - mean) · factor within ±most."""
+    bound = np.float32(most)
+    for i in range(rows.size):
+        row, out = observations[rows[i]], x[i]
+        if mean.size == 0:
+            for j in range(out.size):
+                out[j] = row[j]
+        else:
+            for j in range(out.size):
+                v = (row[j] - mean[j]) * factor[j]
+                out[j] = min(max(v, -bound), bound)
+
+
+@compiled
+def take_in(inputs: Any, rows: Any, s: int) -> None:
+    """Rows of the observations as inputs s to s + len(rows) of the stacks."""
+    numbers, symbols, positions, mean, factor, most, x, active, counts = inputs
+    c = rows.size
+    if active.shape[1] > 0:
+        list_planes(symbols, rows, positions, active[s : s + c], counts[s : s + c])
+    else:
+        scale_rows(numbers, rows, mean, factor, most, x[s : s + c])
+
+
+@compiled(fast=True)
 def take_relative(params: Any, layers: Any, stacks: Any, positions: Any, relative: Any, bases: Any) -> None:
     """First layers relative to the commonest symbols (relative, as the parameters), and their biases (bases)."""
     for s in range(stacks.shape[0]):
@@ -277,3 +303,11 @@ def backward(
         np.dot(d, weights.T, back)
         chain(back, inputs, layers[index - 1, KIND])
         delta, spare = spare, delta
+
+
+@compiled
+def output(layers: Any, stack: Any, work: Any, capacity: int, s: int, c: int) -> Any:
+    """A stack's last outputs (c, n_out) of rows s to s + c."""
+    layer = layers[stack[LAST] - 1]
+    at = layer[OUTPUT] * capacity + s * layer[N_OUT]
+    return work[at : at + c * layer[N_OUT]].reshape(c, layer[N_OUT])
