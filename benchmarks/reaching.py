@@ -152,7 +152,7 @@ def _learnt(target: Target, learner: BaseAlgorithm, policy: Policy, seed: int, l
     callbacks = [look, *([NormaliserCallback()] if normaliser(learner.policy) is not None else [])]
     try:
         look.begin()
-        learner.learn(target.steps, callback=CallbackList(callbacks), log_interval=None)
+        learner.learn(target.steps, callback=CallbackList(callbacks), log_interval=None)  # type: ignore[arg-type]
         if not look.attempt(seed).seconds:
             look.look()
         return look.attempt(seed)

@@ -10,9 +10,12 @@ from typing import Any
 
 from reaching import Attempt, Target, attempt
 
+from agents.algorithms import ALGORITHMS
+from agents.hyperparameters import complete
 from envs.errors import MissingExtra
 
 Hyperparameters = dict[str, Any]
+"""Complete, as a run keeps them."""
 Parameters = dict[str, Any]
 """What Optuna varies: powers of two by their logarithm, the discount by its horizon 1/(1 − γ)."""
 Attempts = dict[Target, list[Attempt]]
@@ -43,7 +46,7 @@ FIRST: list[Hyperparameters] = [
     {"n_envs": 128, "n_steps": 32, "batch_size": 512, "n_epochs": 4, "learning_rate": 0.003, "ent_coef": 0.01},
     {"n_envs": 256, "n_steps": 32, "batch_size": 2048, "n_epochs": 4, "learning_rate": 0.005, "ent_coef": 0.01},
 ]
-"""Tried before Optuna chooses, from small rollouts to large ones; the rest is SB3's."""
+"""Good to begin with, from small rollouts to large ones; the rest is SB3's."""
 
 PATIENCE = 2.5
 """Times the best cost so far after which a training on a single game is given up."""
@@ -71,7 +74,7 @@ class Space:
         return {name: one for name, one in found.items() if self._searched(name)}
 
     def decoded(self, found: Parameters) -> Hyperparameters:
-        """Optuna's parameters as hyperparameters of two significant digits, with what is kept."""
+        """Optuna's parameters as hyperparameters of two significant digits, with what is kept; the rest is SB3's."""
         made: Hyperparameters = {}
         for name, value in found.items():
             if name in POWERS:
@@ -84,7 +87,7 @@ class Space:
                 made[name] = NETS[value]
             elif name != "decay":
                 made[name] = short(value) if isinstance(value, float) else value
-        return self.fitted(made | dict(self.keep))
+        return self.fitted(made)
 
     def encoded(self, hyperparameters: Hyperparameters) -> Parameters | None:
         """Complete hyperparameters as Optuna's parameters; None where they lie outside of what is searched."""
@@ -104,11 +107,12 @@ class Space:
         return {name: made[name] for name in spaces} if inside else None
 
     def fitted(self, hyperparameters: Hyperparameters) -> Hyperparameters:
-        """With rollouts that are not too long, and minibatches that are no longer than they."""
+        """Made complete, with rollouts that are not too long and minibatches that are no longer than they."""
         n_envs = hyperparameters["n_envs"]
         n_steps = max(1, min(hyperparameters["n_steps"], self.rollout // n_envs))
         batch_size = min(hyperparameters["batch_size"], n_envs * n_steps)
-        return hyperparameters | {"n_steps": n_steps, "batch_size": batch_size}
+        bounded = hyperparameters | {"n_steps": n_steps, "batch_size": batch_size}
+        return complete("ppo", ALGORITHMS.load("ppo"), bounded | dict(self.keep))
 
     def _searched(self, name: str) -> bool:
         return {"horizon": "gamma", "decay": "learning_rate"}.get(name, name) not in self.keep
@@ -133,8 +137,8 @@ class Search:
         targets: one setting is tried on all of them.
         seeds: of the trainings.
         space: what may be tried.
-        start: complete settings that are tried first.
-        known: complete settings that were tried before, with their costs.
+        start: settings that are tried first.
+        known: settings that were tried before, with their costs.
         seed: of Optuna's sampler.
     """
 
@@ -161,7 +165,7 @@ class Search:
                 made = library.trial.create_trial(params=found, distributions=self._spaces, value=value)
                 self._study.add_trial(made)
         for hyperparameters in start:
-            if (found := space.encoded(space.fitted(hyperparameters | dict(space.keep)))) is not None:
+            if (found := space.encoded(space.fitted(hyperparameters))) is not None:
                 self._study.enqueue_trial(found, skip_if_exists=True)
 
     def run(self, trials: int, seconds: float) -> Iterator[tuple[Hyperparameters, Attempts]]:
@@ -205,7 +209,9 @@ def optuna() -> Any:
     try:
         found = importlib.import_module("optuna")
     except ModuleNotFoundError as error:
-        raise MissingExtra("a search needs the package 'optuna': install it with pip install 'headstart[tune]'") from error
+        raise MissingExtra(
+            "a search needs the package 'optuna': install it with pip install 'headstart[tune]'"
+        ) from error
     found.logging.set_verbosity(found.logging.WARNING)
     return found
 
