@@ -49,7 +49,20 @@ def study(
 
         emit_json(codec.loads((folder / "results.json").read_text(encoding="utf-8")))
     else:
+        say(_time_taken(folder))
         say(f"report: {(folder / 'report.html').resolve()}")
+
+
+def _time_taken(folder: Path) -> str:
+    """What the runs of a study took, by its results."""
+    import json as codec
+
+    from transfer.report.method import evaluation_share, seconds_of
+
+    document = codec.loads((folder / "results.json").read_text(encoding="utf-8"))
+    runs = list((document["provenance"].get("runs") or {}).values())
+    seconds = sum(seconds_of(run, "cpu") for run in runs)
+    return f"{duration(seconds)} of CPU time in {len(runs)} runs, {evaluation_share(runs, 'cpu'):.0%} of it evaluation"
 
 
 def run_and_show(

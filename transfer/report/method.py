@@ -1,5 +1,6 @@
 """How a study was measured, in pairs of a term and a sentence."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from transfer.report.words import NAMES, exact, number, steps_text
@@ -112,14 +113,26 @@ def provenance(document: dict[str, Any]) -> Pairs:
     if commits:
         pairs.append(("Commit", ", ".join(commits)))
     for kind in ("wall", "cpu"):
-        seconds = [_seconds(run, kind) for run in runs]
+        seconds = [seconds_of(run, kind) for run in runs]
         if sum(seconds):
             name = {"wall": "Wall time", "cpu": "CPU time"}[kind]
-            pairs.append((name, f"{_duration(sum(seconds))} in {len(seconds)} runs, sources and evaluation included"))
+            share = evaluation_share(runs, kind)
+            pairs.append(
+                (
+                    name,
+                    f"{_duration(sum(seconds))} in {len(seconds)} runs, sources included; {share:.0%} of it evaluation",
+                )
+            )
     return pairs
 
 
-def _seconds(run: dict[str, Any], kind: str) -> float:
+def evaluation_share(runs: Sequence[dict[str, Any]], kind: str) -> float:
+    """The part of all runs' seconds of one kind, `wall` or `cpu`, that went into evaluation."""
+    whole = sum(seconds_of(run, kind) for run in runs)
+    return sum(run.get(f"evaluation_{kind}_seconds", 0.0) for run in runs) / whole if whole else 0.0
+
+
+def seconds_of(run: dict[str, Any], kind: str) -> float:
     """A run's seconds of one kind, training and evaluation."""
     return sum(
         value for key, value in run.items() if key.endswith(f"{kind}_seconds") and isinstance(value, int | float)
