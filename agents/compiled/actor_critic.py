@@ -1,6 +1,7 @@
 """An actor-critic of Stable-Baselines3 as arrays for compiled code: weights and Adam's moments in, and back again."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -9,10 +10,10 @@ from gymnasium import spaces
 from stable_baselines3.common.distributions import CategoricalDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
-from torch import nn
+from torch import Tensor, nn
 
 from agents.compiled import stacks, steps
-from agents.encoders import FlatEncoder, PlanesEncoder
+from agents.encoders import FlatEncoder, Planes, PlanesEncoder, SymbolsEncoder
 
 KINDS: dict[type[nn.Module], int] = {nn.Tanh: stacks.TANH, nn.ReLU: stacks.RELU}
 
@@ -47,34 +48,49 @@ class Inputs:
     positions: np.ndarray
     """(4, n_positions) int32, as `stacks` says; empty if observations are numbers."""
     encoder: Any
+    parts: tuple[str, ...] = ()
+    """Of a Dict of symbols: the parts whose symbols stand side by side, in this order."""
 
     @classmethod
     def of(cls, policy: Any) -> Self | None:
         """Of a policy's encoder; None if it is one that learns, or unknown here."""
         encoder, space = policy.features_extractor, policy.observation_space
-        if not isinstance(space, spaces.Box):
-            return None
-        none = np.zeros((4, 0), np.int32)
         if type(encoder) is PlanesEncoder and encoder.normaliser is None:
-            if np.dtype(space.dtype).kind not in "ub" or np.dtype(space.dtype).itemsize > 1:
-                return None
-            planes = encoder.planes
-            symbolic = planes._symbolic.numpy().astype(np.int64)
-            offsets = planes._offsets.numpy()
-            highest = space.high.reshape(-1).astype(np.int64)
-            return cls(len(offsets), np.stack([offsets, symbolic, 0 * offsets, highest]).astype(np.int32), encoder)
-        numbers = np.dtype(space.dtype).kind == "f"
+            return cls._of_symbols(encoder, {"": (space, encoder.planes)}, ())
+        if type(encoder) is SymbolsEncoder:
+            each = {key: (space[key], dict(encoder.grids.items()).get(key)) for key in encoder.sizes}
+            return cls._of_symbols(encoder, each, tuple(each))
+        numbers = isinstance(space, spaces.Box) and np.dtype(space.dtype).kind == "f"
         if numbers and (type(encoder) is FlattenExtractor or type(encoder) is FlatEncoder):
-            return cls(int(np.prod(space.shape)), none, encoder)
+            return cls(int(np.prod(space.shape)), np.zeros((4, 0), np.int32), encoder)
         return None
+
+    @classmethod
+    def _of_symbols(cls, encoder: Any, each: dict[str, tuple[Any, Any]], parts: tuple[str, ...]) -> Self | None:
+        """Of spaces and their planes, side by side; None if some of their symbols are no bytes."""
+        found = [_positions(space, planes) for space, planes in each.values()]
+        tables, sizes = [table for table, _ in found], [size for _, size in found]
+        if any(table is None for table in tables):
+            return None
+        for table, start in zip(tables, np.cumsum([0, *sizes]), strict=False):
+            table[stacks.OFFSET] += start
+        positions = np.concatenate(tables, axis=1)
+        return cls(positions.shape[1], positions, encoder, parts)
 
     @property
     def symbolic(self) -> bool:
         """Whether observations are symbols."""
         return bool(self.positions.shape[1])
 
-    def rows(self, observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def number(self, observations: Any) -> int:
+        """How many observations (n, …) there are."""
+        return len(observations[self.parts[0]] if self.parts else observations)
+
+    def rows(self, observations: Any) -> tuple[np.ndarray, np.ndarray]:
         """Observations (n, …) as (numbers, symbols), one of them empty."""
+        if self.parts:
+            parts = [np.reshape(observations[key], (len(observations[key]), -1)) for key in self.parts]
+            return NO_NUMBERS, np.concatenate(parts, axis=1, dtype=np.uint8, casting="unsafe")
         if self.symbolic:
             return NO_NUMBERS, np.ascontiguousarray(observations.reshape(-1, self.width)).view(np.uint8)
         return np.ascontiguousarray(observations.reshape(-1, self.width), dtype=np.float32), NO_SYMBOLS
@@ -88,6 +104,24 @@ class Inputs:
         return normaliser.mean.numpy(), factor.numpy(), float(normaliser.clip)
 
 
+def _positions(space: spaces.Space[Any], planes: Planes | None) -> tuple[Any, int]:
+    """The table of positions (4, n) int32 of one part of an observation, its first plane being 0; and its planes.
+
+    The table is None if its symbols are no bytes.
+    """
+    if isinstance(space, spaces.Discrete):
+        count = int(space.n)
+        return (np.array([[0], [1], [0], [count - 1]], np.int32) if count <= MOST_COUNTED else None), count
+    if planes is None or np.dtype(space.dtype).kind not in "ub" or np.dtype(space.dtype).itemsize > 1:
+        return None, 0
+    symbolic = planes._symbolic.numpy().astype(np.int64)
+    offsets = planes._offsets.numpy()
+    highest = space.high.reshape(-1).astype(np.int64)  # type: ignore[attr-defined]
+    return np.stack([offsets, symbolic, 0 * offsets, highest]).astype(np.int32), planes.size
+
+
+MOST_COUNTED = 255
+"""Values of a Discrete part that is taken for a symbol."""
 NO_NUMBERS = np.zeros((0, 0), np.float32)
 NO_SYMBOLS = np.zeros((0, 0), np.uint8)
 NOTHING = np.zeros(0, np.float32)
@@ -121,7 +155,7 @@ class Stacks:
         self.layers, self.stacks = np.array(table, np.int64), np.array(rows, np.int64)
         self.tensors = np.array(tensors, np.int64)
         self.params, self.grad, self.first, self.second = (np.zeros(at, np.float32) for _ in range(4))
-        self.rates, self.taken = np.zeros(len(tensors)), np.zeros(len(tensors), np.int64)
+        self.rates, self.taken = np.zeros(len(tensors)), np.zeros(len(tensors), np.float32)
         symbolic = inputs.symbolic
         self.relative = np.zeros(at if symbolic else 0, np.float32)
         self.bases = np.zeros(base, np.float32)
@@ -176,11 +210,16 @@ class Stacks:
             self.product,
         )
 
-    def feed(self, observations: np.ndarray) -> tuple[Any, ...]:
+    def feed(self, observations: Any) -> tuple[Any, ...]:
         """What compiled code calls `inputs`, for observations (n, …)."""
         numbers, symbols = self.inputs.rows(observations)
         mean, factor, most = self.inputs.statistics()
         return numbers, symbols, self.inputs.positions, mean, factor, most, self.x, self.active, self.counts
+
+    def outputs(self, stack: int, n: int) -> np.ndarray:
+        """A stack's last outputs for the first n rows held, (n, n_out)."""
+        found: np.ndarray = stacks.output(self.layers, self.stacks[stack], self.work, self.capacity, 0, n)
+        return found
 
     def load(self) -> None:
         """Take the weights of the network."""
@@ -208,35 +247,35 @@ class Stacks:
                 if parameter.grad is not None:
                     own += parameter.grad.numpy().T
 
-    def load_optimiser(self, optimiser: torch.optim.Optimizer) -> None:
-        """Take Adam's moments, steps and learning rates."""
+    def share_optimiser(self, optimiser: torch.optim.Optimizer) -> None:
+        """Take Adam's learning rates, and let its moments and steps be these arrays from now on."""
         groups = {id(p): group for group in optimiser.param_groups for p in group["params"]}
-        for t, (parameter, moments) in enumerate(self._tensors()):
-            state = optimiser.state.get(parameter, {})
-            self.tensors[t, steps.LEARNS] = int(parameter.requires_grad and id(parameter) in groups)
-            self.rates[t] = groups[id(parameter)]["lr"] if id(parameter) in groups else 0.0
-            self.taken[t] = int(state["step"]) if state else 0
-            for own, name in zip(moments, ("exp_avg", "exp_avg_sq"), strict=True):
-                own[:] = state[name].numpy().T if state else 0
-
-    def store_optimiser(self, optimiser: torch.optim.Optimizer) -> None:
-        """Give them back."""
-        for t, (parameter, moments) in enumerate(self._tensors()):
-            if not self.tensors[t, steps.LEARNS] or not self.taken[t]:
+        parameters = [p for linear in self.linears for p in (linear.weight, linear.bias)]
+        for t, (parameter, views) in enumerate(zip(parameters, self._states, strict=True)):
+            group = groups.get(id(parameter))
+            self.tensors[t, steps.LEARNS] = group is not None and parameter.requires_grad
+            self.rates[t] = 0.0 if group is None else group["lr"]
+            if not self.tensors[t, steps.LEARNS]:
                 continue
             state = optimiser.state[parameter]
-            if not state:
-                state["step"] = torch.zeros(())
-                state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
-            state["step"].fill_(float(self.taken[t]))
-            for own, name in zip(moments, ("exp_avg", "exp_avg_sq"), strict=True):
-                state[name].copy_(torch.from_numpy(own.T))
+            if all(state.get(name) is view for name, view in views.items()):
+                continue
+            for name, view in views.items():
+                view.copy_(torch.as_tensor(state.get(name, 0.0)))
+            state.update(views)
 
-    def _tensors(self) -> Any:
-        for linear, row in zip(self.linears, self.layers, strict=True):
+    @cached_property
+    def _states(self) -> list[dict[str, Tensor]]:
+        """Adam's state of each tensor, in the memory of these arrays."""
+        taken = torch.from_numpy(self.taken)
+        states: list[dict[str, Tensor]] = []
+        for row in self.layers:
             first, second = self._parts(self.first, row), self._parts(self.second, row)
-            yield linear.weight, (first[0], second[0])
-            yield linear.bias, (first[1], second[1])
+            states += [
+                {"step": taken[len(states) + i], "exp_avg": torch.from_numpy(m.T), "exp_avg_sq": torch.from_numpy(v.T)}
+                for i, (m, v) in enumerate(zip(first, second, strict=True))
+            ]
+        return states
 
     def _parts(self, flat: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """W (n_in, n_out) and b (n_out,) of one layer in an array like the parameters."""

@@ -41,27 +41,27 @@ class CompiledPPO:
         self.stacked.load()
 
     def act(
-        self, observations: np.ndarray, *, greedy: bool = False, generator: torch.Generator | None = None
+        self, observations: Any, *, greedy: bool = False, generator: torch.Generator | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Actions int64, values and log-probabilities float32, each (B,), of observations (B, …).
 
         Draws are those of `torch.multinomial`, which SB3 uses, from the generator, or from torch's global one.
         """
-        n = len(observations)
+        n = self.stacked.inputs.number(observations)
         rows = self._range(n)
         actions, values, log_probs = np.empty(n, np.int64), np.empty(n, np.float32), np.empty(n, np.float32)
         noise = NO_NOISE if greedy else torch.empty(n, self.n_actions).exponential_(generator=generator).numpy()
         ppo.act(self.stacked.net, self.stacked.feed(observations), rows, noise, actions, values, log_probs, greedy)
         return actions, values, log_probs
 
-    def outputs(self, observations: np.ndarray) -> Outputs:
+    def outputs(self, observations: Any) -> Outputs:
         """The heads, without gradient, of observations (B, …)."""
-        n = len(observations)
+        n = self.stacked.inputs.number(observations)
         log_probs, values = np.empty((n, self.n_actions), np.float32), np.empty(n, np.float32)
         ppo.look(self.stacked.net, self.stacked.feed(observations), self._range(n), log_probs, values)
         return Outputs("categorical", torch.from_numpy(log_probs), value=torch.from_numpy(values))
 
-    def values(self, observations: np.ndarray) -> np.ndarray:
+    def values(self, observations: Any) -> np.ndarray:
         """State values (B,) of observations (B, …)."""
         return self.act(observations, greedy=True)[1]
 
@@ -80,9 +80,10 @@ class CompiledPPO:
         """
         stacked, optimiser = self.stacked, self.policy.optimizer
         if stacked.inputs.symbolic:
-            stacks.commonest(stacked.inputs.rows(rollout.observations[:SAMPLE])[1], stacked.inputs.positions)
+            some = taken(rollout.observations, slice(SAMPLE))
+            stacks.commonest(stacked.inputs.rows(some)[1], stacked.inputs.positions)
         stacked.load()
-        stacked.load_optimiser(optimiser)
+        stacked.share_optimiser(optimiser)
         settings = self._settings(learner, clip_range, clip_range_vf)
         size, batch_size = len(rollout.rows), learner.batch_size
         per_epoch = -(-size // batch_size)
@@ -103,7 +104,6 @@ class CompiledPPO:
             if done < per_epoch:
                 break
         stacked.store()
-        stacked.store_optimiser(optimiser)
         return logged[:used], added, begun
 
     def _epoch(
@@ -156,9 +156,7 @@ class CompiledPPO:
 
     def _heads(self, stack: int, n: int) -> Tensor:
         """A stack's outputs for the minibatch at hand, as a leaf (n, n_out) that takes a gradient."""
-        stacked = self.stacked
-        outputs = stacks.output(stacked.layers, stacked.stacks[stack], stacked.work, stacked.capacity, 0, n)
-        return torch.tensor(outputs, requires_grad=True)
+        return torch.tensor(self.stacked.outputs(stack, n), requires_grad=True)
 
     def _batch(self, rollout: "Rollout", rows: np.ndarray, logits: Tensor, values: Tensor) -> Batch:
         known = Outputs("categorical", torch.log_softmax(logits, dim=-1), value=values[:, 0])

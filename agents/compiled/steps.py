@@ -49,7 +49,7 @@ def adam(
         grad: (n,).
         tensors: (n_tensors, 3).
         rates: learning rate of each tensor (n_tensors,).
-        taken: steps taken by each tensor (n_tensors,), counted up.
+        taken: steps taken by each tensor (n_tensors,), float32 as PyTorch counts them, counted up.
         beta1, beta2, epsilon: Adam's.
     """
     b1, b2, rest1, rest2 = np.float32(beta1), np.float32(beta2), np.float32(1 - beta1), np.float32(1 - beta2)
