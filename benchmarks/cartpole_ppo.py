@@ -2,18 +2,18 @@
 
     .venv/bin/python benchmarks/cartpole_ppo.py [--repeats 5] [--steps 60000]
 
-Both sides in alternation in processes of their own, one torch thread, timed around `learn`; the ratio of the medians
-of steps per second is printed for each setting. Also in between: SB3's PPO on our batched CartPole, which shows how
-much of the ratio is the game and how much the learner.
+Both sides in alternation in processes of their own, one torch thread, timed around `learn` once two updates are over;
+the ratio of the medians of steps per second is printed for each setting. Also in between: SB3's PPO on our batched
+CartPole, which shows how much of the ratio is the game and how much the learner. `speed.py cartpole` has the peers.
 """
 
 import argparse
-import statistics
-import subprocess
-import sys
-import time
+import json
+from typing import Any
 
-SETTINGS = {
+from beside import Contender, Load, Table, measure, number, ours, show, steps_per_second
+
+SETTINGS: dict[str, dict[str, Any]] = {
     "8 envs, batch 256, 10 epochs": {"n_envs": 8, "n_steps": 256, "batch_size": 256, "n_epochs": 10},
     "64 envs, batch 2048, 4 epochs": {"n_envs": 64, "n_steps": 32, "batch_size": 2048, "n_epochs": 4},
     "256 envs, batch 2048, 4 epochs": {"n_envs": 256, "n_steps": 32, "batch_size": 2048, "n_epochs": 4},
@@ -21,28 +21,16 @@ SETTINGS = {
 SIDES = ("SB3, DummyVecEnv", "SB3, batched game", "headstart")
 
 
-def steps_per_second(side: str, setting: str, steps: int) -> float:
-    """One measurement, in this process."""
-    import stable_baselines3
-    import torch
-    from stable_baselines3.common.env_util import make_vec_env
-
-    from agents.ppo import PPO
-    from envs import make_vec
-
-    torch.set_num_threads(1)
-    hyperparameters = dict(SETTINGS[setting])
-    n_envs = hyperparameters.pop("n_envs")
-    if side == "SB3, DummyVecEnv":
-        venv = make_vec_env("CartPole-v1", n_envs=n_envs, seed=0)
-    else:
-        venv = make_vec("headstart/CartPole-v1", n_envs=n_envs, seed=0)
-    algorithm = PPO if side == "headstart" else stable_baselines3.PPO
-    learner = algorithm("MlpPolicy", venv, seed=0, device="cpu", **hyperparameters)
-    learner.learn(n_envs * hyperparameters["n_steps"])  # warm up
-    started = time.perf_counter()
-    learner.learn(steps)
-    return learner.num_timesteps / (time.perf_counter() - started)
+def sides(setting: str, steps: int) -> list[Contender]:
+    """The three of one setting, in the order of SIDES."""
+    settings = SETTINGS[setting]
+    told = [f"--steps={steps + 2 * settings['n_envs'] * settings['n_steps']}", f"--set={json.dumps(settings)}"]
+    batched = ["ours.py", "--game=headstart/CartPole-v1", "--plain", *told]
+    return [
+        ours(f"{SIDES[0]}, {setting}", "sb3.py", "--settings=none", *told),
+        ours(f"{SIDES[1]}, {setting}", *batched, "--algorithm=sb3-ppo"),
+        ours(f"{SIDES[2]}, {setting}", *batched),
+    ]
 
 
 def main() -> None:
@@ -50,22 +38,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--steps", type=int, default=60_000)
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.measure:
-        print(steps_per_second(*options.measure, options.steps))
-        return
-    print(f"steps per second of PPO on CartPole, medians of {options.repeats}, {options.steps:,} steps each")
-    print(f"{'':32}" + "".join(f"{side:>20}" for side in SIDES) + f"{'ratio to the first':>22}")
+    load = Load()
+    rows, everybody = [], []
     for setting in SETTINGS:
-        found: dict[str, list[float]] = {side: [] for side in SIDES}
-        for _ in range(options.repeats):
-            for side in SIDES:
-                command = [sys.executable, __file__, f"--steps={options.steps}", "--measure", side, setting]
-                done = subprocess.run(command, check=True, capture_output=True, text=True)
-                found[side].append(float(done.stdout))
-        medians = [statistics.median(found[side]) for side in SIDES]
-        print(f"{setting:32}" + "".join(f"{value:20,.0f}" for value in medians) + f"{medians[2] / medians[0]:22.1f}")
+        found = measure(sides(setting, options.steps), options.repeats)
+        medians = [one.median(steps_per_second) for one in found]
+        rows.append((setting, *map(number, medians), f"{medians[2] / medians[0]:.1f}"))
+        everybody += found
+    title = f"Steps per second of PPO on CartPole, {options.steps:,} steps each"
+    table = Table(title, ("", *SIDES, "ratio to the first"), rows)
+    table.describe(everybody, options.repeats, load)
+    show([table])
 
 
 if __name__ == "__main__":

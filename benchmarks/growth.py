@@ -124,7 +124,7 @@ def tables(options: argparse.Namespace) -> list[Table]:
         memory = [one.median(lambda result: result["peak_bytes"] / 2**20) for one in found]
         shown.append((term, seconds, memory))
         rows = [
-            (number(size), f"{second:.3g}", number(held))
+            (f"{size:,}", f"{second:.3g}", number(held))
             for size, second, held in zip(term.sizes, seconds, memory, strict=True)
         ]
         pages.append(Table(f"Growth with {term.name}", (term.unit, term.seconds_are, "MiB, peak"), rows))
@@ -133,7 +133,7 @@ def tables(options: argparse.Namespace) -> list[Table]:
             for values in (seconds, memory)
             for slope in (exponent(term.sizes, values), exponent(term.sizes[-2:], values[-2:]))
         ]
-        ends = (number(min(term.sizes)), number(max(term.sizes)))
+        ends = (f"{min(term.sizes):,}", f"{max(term.sizes):,}")
         summary_rows.append((term.name, *ends, *(f"{slope:.2f}" for slope in slopes)))
         worst = max(slopes[1], slopes[3])
         verdict = "cannot be told" if np.isnan(worst) else "met" if worst <= LINEAR else "**not met**"

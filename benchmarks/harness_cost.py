@@ -9,19 +9,28 @@ end of learning, imports done: ours as its provenance says, evaluation excluded.
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
+
+from beside import Contender, measure
 
 GAME = "CartPole-v1"
-HYPERPARAMETERS = {"n_envs": 8, "n_steps": 128, "batch_size": 256, "n_epochs": 4, "learning_rate": 0.001}
+HYPERPARAMETERS: dict[str, Any] = {
+    "n_envs": 8,
+    "n_steps": 128,
+    "batch_size": 256,
+    "n_epochs": 4,
+    "learning_rate": 0.001,
+}
 
 
-def bare(steps: int) -> None:
-    """The peer: SB3 alone, with the monitor that everybody uses. Prints seconds of CPU and wall."""
+def bare(steps: int) -> dict[str, float]:
+    """The peer: SB3 alone, with the monitor that everybody uses. Seconds of wall and CPU."""
     import torch
     from stable_baselines3 import PPO
     from stable_baselines3.common.env_util import make_vec_env
@@ -32,10 +41,10 @@ def bare(steps: int) -> None:
     venv = make_vec_env(GAME, n_envs=HYPERPARAMETERS["n_envs"], seed=0)
     learner = PPO("MlpPolicy", venv, seed=0, device="cpu", **settings)
     learner.learn(steps)
-    print(json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}))
+    return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
 
 
-def ours(steps: int) -> dict[str, float]:
+def harness(steps: int) -> dict[str, float]:
     """`headstart train`, as a user types it."""
     with tempfile.TemporaryDirectory() as folder:
         settings = [f"--set={name}={value}" for name, value in HYPERPARAMETERS.items()]
@@ -46,32 +55,31 @@ def ours(steps: int) -> dict[str, float]:
     return {"wall": provenance["training_wall_seconds"], "cpu": provenance["training_cpu_seconds"]}
 
 
+SIDES = {"bare SB3": bare, "headstart train": harness}
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--steps", type=int, default=100_000)
-    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--seed", help=argparse.SUPPRESS)  # of beside.py; both sides always take 0
     options = parser.parse_args()
-    if options.bare:
-        bare(options.steps)
+    if options.side:
+        print(json.dumps(SIDES[options.side](options.steps)))
         return
-    sides: dict[str, list[dict[str, float]]] = {"bare SB3": [], "headstart train": []}
-    for _ in range(options.repeats):
-        command = [sys.executable, __file__, "--bare", f"--steps={options.steps}"]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        sides["bare SB3"].append(json.loads(done.stdout))
-        sides["headstart train"].append(ours(options.steps))
+    command = [sys.executable, __file__, f"--steps={options.steps}"]
+    found = measure([Contender(side, [*command, f"--side={side}"]) for side in SIDES], options.repeats)
+    for one in found:
+        if one.why_not:
+            sys.exit(f"{one.contender.name}: {one.why_not}")
     print(f"{'':16} {'wall s':>8} {'CPU s':>8}   (medians of {options.repeats}, {options.steps:,} steps)")
-    medians = {
-        side: {kind: statistics.median(row[kind] for row in rows) for kind in ("wall", "cpu")}
-        for side, rows in sides.items()
-    }
-    for side, row in medians.items():
-        print(f"{side:16} {row['wall']:8.2f} {row['cpu']:8.2f}")
-    for kind in ("wall", "cpu"):
-        ratio = medians["headstart train"][kind] / medians["bare SB3"][kind]
-        print(f"{kind}: headstart train takes {ratio:.3f} of bare SB3's time")
+    walls, cpus = [one.median(itemgetter("wall")) for one in found], [one.median(itemgetter("cpu")) for one in found]
+    for side, wall, cpu in zip(SIDES, walls, cpus, strict=True):
+        print(f"{side:16} {wall:8.2f} {cpu:8.2f}")
+    for kind, (theirs, ours) in (("wall", walls), ("cpu", cpus)):
+        print(f"{kind}: headstart train takes {ours / theirs:.3f} of bare SB3's time")
 
 
 if __name__ == "__main__":

@@ -221,11 +221,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--games", nargs="+", choices=THRESHOLD_GAMES, default=list(THRESHOLD_GAMES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 10], help="trained together, for thresholds")
     parser.add_argument("--algorithm", default="ppo", help="ours")
+    parser.add_argument("--set", metavar="JSON", help="hyperparameters of ours, to try some")
     parser.add_argument("--arguments", default="{}", metavar="JSON", help="of our grid game")
     parser.add_argument("--write", type=Path, metavar="FILE", help="a Markdown page")
     parser.add_argument("--plot", type=Path, metavar="FILE", default=GROWTH, help="of growth (%(default)s)")
     options = parser.parse_args()
-    options.learner = [f"--algorithm={options.algorithm}"]
+    options.learner = [f"--algorithm={options.algorithm}", *([f"--set={options.set}"] if options.set else [])]
     options.game = [f"--arguments={options.arguments}"]
     return options
 

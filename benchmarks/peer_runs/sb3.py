@@ -15,7 +15,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-import yaml
 from gymnasium import spaces
 from learning import arguments, run
 from report import Clock
@@ -62,6 +61,8 @@ class OneHot(BaseFeaturesExtractor):
 
 def zoo_settings(entry: str) -> dict[str, Any]:
     """rl-zoo3's settings of PPO, without importing rl-zoo3."""
+    import yaml  # comes with rl-zoo3
+
     package = importlib.util.find_spec("rl_zoo3")
     if package is None or not package.submodule_search_locations:
         raise SystemExit("rl_zoo3 is not installed here")
