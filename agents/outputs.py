@@ -108,7 +108,7 @@ class Batch:
     """Whose loss is being formed: `policy`, or `actor` and `critic` where a learner has two optimisers."""
     known: Outputs | None = field(default=None, repr=False)
     """The student's outputs, where the learner has computed them already."""
-    rollout: np.ndarray | None = field(default=None, repr=False)
+    rollout: np.ndarray | dict[str, np.ndarray] | None = field(default=None, repr=False)
     """All observations (N, …) of the rollout that the minibatch is drawn from, where they do not change between its
     minibatches: what a constant network says of them has to be asked once."""
     rows: np.ndarray | None = field(default=None, repr=False)

@@ -33,6 +33,7 @@ from agents.networks import architecture as architecture_of
 from agents.outputs import Observations, Outputs, policy_outputs
 from envs.errors import CheckpointError, HeadstartError
 from envs.interface import Interface
+from envs.observations import each
 from envs.task import Task
 
 FORMAT = "headstart-policy"
@@ -120,7 +121,7 @@ class Policy:
             return partial(self.act, mode=mode, generator=generator)
         compiled.load()
         return lambda observations: compiled.act(
-            np.asarray(observations), greedy=mode == "greedy", generator=generator
+            each(np.asarray, observations), greedy=mode == "greedy", generator=generator
         )[0]
 
     def reader(self) -> Callable[[Observations], Outputs]:
@@ -132,7 +133,7 @@ class Policy:
         if compiled is None:
             return self.outputs
         compiled.load()
-        return lambda observations: compiled.outputs(np.asarray(observations))
+        return lambda observations: compiled.outputs(each(np.asarray, observations))
 
     @torch.no_grad()
     def outputs(self, observations: Observations) -> Outputs:

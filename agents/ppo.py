@@ -28,6 +28,10 @@ from agents.compiled.rollouts import collect
 from agents.encoders import learns
 from agents.optimising import clip_gradients, fuse
 from agents.outputs import Batch, Observations, Outputs, from_distribution
+from envs.observations import taken
+
+KNOWN = (RolloutBuffer, DictRolloutBuffer)
+"""Rollout buffers whose arrays are read and written without their methods."""
 
 
 class Minibatch(NamedTuple):
@@ -69,7 +73,7 @@ class PPO(stable_baselines3.PPO):
     ) -> bool:
         """Fill the buffer, as SB3 does. Returns False if the callback ended it."""
         compiled = self._compiled()
-        if compiled is None or type(rollout_buffer) is not RolloutBuffer:
+        if compiled is None or type(rollout_buffer) not in KNOWN:
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
         self.policy.set_training_mode(False)
         compiled.load()
@@ -91,7 +95,7 @@ class PPO(stable_baselines3.PPO):
         clip_range = self.clip_range(progress)  # type: ignore[operator]
         clip_range_vf = None if self.clip_range_vf is None else self.clip_range_vf(progress)  # type: ignore[operator]
         compiled = self._compiled()
-        if compiled is not None and type(self.rollout_buffer) is RolloutBuffer:
+        if compiled is not None and type(self.rollout_buffer) in KNOWN:
             rollout = Rollout(self.rollout_buffer)
             logged, added, begun = compiled.update(self, rollout, clip_range, clip_range_vf, self.auxiliary)
             self._n_updates += begun
@@ -183,7 +187,7 @@ class PPO(stable_baselines3.PPO):
     def _rollout(self) -> Minibatch | None:
         """The whole rollout as tensors, environment by environment, as SB3 flattens it; None for a foreign buffer."""
         buffer = self.rollout_buffer
-        if type(buffer) not in (RolloutBuffer, DictRolloutBuffer):
+        if type(buffer) not in KNOWN:
             return None
 
         def tensor(values: np.ndarray) -> Tensor:
@@ -275,6 +279,4 @@ class PPO(stable_baselines3.PPO):
 
 
 def _take(values: Any, which: Any) -> Any:
-    if isinstance(values, dict):
-        return {key: part[which] for key, part in values.items()}
-    return None if values is None else values[which]
+    return None if values is None else taken(values, which)

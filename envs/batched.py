@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices,
 
 from envs.errors import ConfigError, GameError
 from envs.guard import at, blamed, finite, shown
+from envs.observations import stacked, taken
 
 _FINAL = {"final_obs", "_final_obs", "final_info", "_final_info"}
 
@@ -54,7 +55,7 @@ def stepped(venv: VecEnv, actions: np.ndarray) -> Stepped:
         dones,
         ended,
         cut,
-        np.stack(last) if last and not isinstance(last[0], dict) else last,
+        stacked(last) if last else taken(observations, slice(0)),
         [info["episode"] for info in mine if "episode" in info],
         [info["is_success"] for info in mine if "is_success" in info],
         infos,
@@ -138,7 +139,7 @@ class BatchedVecEnv(VecEnv):
             else:
                 observations, rewards, terminated, truncated, batch = self.envs.step(actions)
                 ended = np.flatnonzero(terminated | truncated)
-                last = self._last(batch, ended)
+                last = self._last(observations, batch, ended)
         self._returns += rewards
         self._lengths += 1
         self._check(observations, rewards)
@@ -218,7 +219,7 @@ class BatchedVecEnv(VecEnv):
             when = at(int(self._lengths[index]), self._actions[index])
             if not np.isfinite(rewards[index]):
                 raise GameError(f"game {self.game!r} returned the reward {rewards[index]} {when}")
-            if not finite(_part(observations, index)):
+            if not finite(taken(observations, index)):
                 raise GameError(f"game {self.game!r} returned NaN or infinity in its observation {when}")
 
     def _infos(
@@ -243,22 +244,20 @@ class BatchedVecEnv(VecEnv):
                 **(finals[place] if finals else {}),
                 "episode": records[place],
                 "TimeLimit.truncated": bool(cut[place]),
-                "terminal_observation": _part(last, place),
+                "terminal_observation": taken(last, place),
             }
         return infos
 
-    def _last(self, batch: dict[str, Any], ended: np.ndarray) -> Any:
+    def _last(self, observations: Any, batch: dict[str, Any], ended: np.ndarray) -> Any:
         """The final observations of the episodes that ended, (M, …)."""
         final = [batch["final_obs"][index] for index in ended.tolist()]
-        if final and isinstance(final[0], dict):
-            return {key: np.stack([one[key] for one in final]) for key in final[0]}
-        return np.stack(final) if final else np.zeros((0, *(self.observation_space.shape or ())))
+        return stacked(final) if final else taken(observations, slice(0))
 
     def _check_last(self, last: Any, ended: np.ndarray) -> None:
         if finite(last):
             return
         for place, index in enumerate(ended.tolist()):
-            if not finite(_part(last, place)):
+            if not finite(taken(last, place)):
                 when = at(int(self._lengths[index]), self._actions[index])
                 raise GameError(f"game {self.game!r} returned NaN or infinity in its observation {when}")
 
@@ -307,9 +306,3 @@ def _one(batch: dict[str, Any], index: int) -> dict[str, Any]:
         if f"_{key}" not in batch or batch[f"_{key}"][index]:
             mine[key] = _one(value, index) if isinstance(value, dict) else value[index]
     return mine
-
-
-def _part(observations: Any, index: int) -> Any:
-    if isinstance(observations, dict):
-        return {key: value[index] for key, value in observations.items()}
-    return observations[index]

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.errors import ConfigError
+from envs.observations import taken
 
 Array = npt.NDArray[Any]
 
@@ -37,13 +38,6 @@ def to_reset(options: dict[str, Any] | None, num_envs: int) -> Array:
     if mask.shape != (num_envs,) or mask.dtype != np.bool_:
         raise ConfigError(f"reset_mask is {mask.dtype} {mask.shape}: expected bool ({num_envs},)")
     return np.flatnonzero(mask)
-
-
-def taken(observations: Any, which: Any) -> Any:
-    """Some observations of many, or one; arrays, or a dictionary of arrays."""
-    if isinstance(observations, dict):
-        return {name: array[which] for name, array in observations.items()}
-    return observations[which]
 
 
 def final_infos(num_envs: int, ended: Array, last: Any) -> dict[str, Any]:

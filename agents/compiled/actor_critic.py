@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.distributions import CategoricalDistribution
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
 from torch import Tensor, nn
 
@@ -297,7 +297,7 @@ def plain_adam(optimiser: torch.optim.Optimizer) -> bool:
 def actor_critic(policy: Any) -> Stacks | None:
     """The two stacks of a policy, actor first; None if compiled code cannot do what it does."""
     known = (
-        type(policy) is ActorCriticPolicy
+        type(policy) in (ActorCriticPolicy, MultiInputActorCriticPolicy)
         and type(policy.mlp_extractor) is MlpExtractor
         and type(policy.action_dist) is CategoricalDistribution
         and policy.share_features_extractor

@@ -12,6 +12,7 @@ from torch import Tensor
 from agents.compiled import ppo, stacks
 from agents.compiled.actor_critic import Stacks, actor_critic, plain_adam
 from agents.outputs import Batch, Outputs
+from envs.observations import each, taken
 
 SAMPLE = 2048
 """Rows that decide which symbols are common."""
@@ -160,7 +161,7 @@ class CompiledPPO:
 
     def _batch(self, rollout: "Rollout", rows: np.ndarray, logits: Tensor, values: Tensor) -> Batch:
         known = Outputs("categorical", torch.log_softmax(logits, dim=-1), value=values[:, 0])
-        observations = torch.from_numpy(rollout.observations[rows])
+        observations = each(torch.from_numpy, taken(rollout.observations, rows))
         return Batch(self.policy, observations, known=known, rollout=rollout.observations, rows=rows)
 
     def _settings(self, learner: Any, clip_range: float, clip_range_vf: float | None) -> np.ndarray:
@@ -186,7 +187,6 @@ class Rollout:
     """A rollout as flat arrays, whichever way SB3's buffer holds it at the moment."""
 
     def __init__(self, buffer: Any) -> None:
-        shape = buffer.observations.shape
         size = buffer.buffer_size * buffer.n_envs
         if buffer.generator_ready:  # environment by environment already
             self.rows = np.arange(size)
@@ -194,7 +194,7 @@ class Rollout:
         else:
             steps, envs = buffer.buffer_size, buffer.n_envs
             self.rows = np.arange(size).reshape(steps, envs).T.ravel()
-            self.observations = buffer.observations.reshape(size, *shape[2:])
+            self.observations = each(lambda held: held.reshape(size, *held.shape[2:]), buffer.observations)
         """Observations (n, …); `rows` lists them environment by environment, as SB3 counts them."""
         self.data = (
             np.ascontiguousarray(buffer.actions.reshape(-1), np.int64),

@@ -9,6 +9,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.compiled.learner import CompiledPPO
 from agents.compiled.ppo import estimate
 from envs.batched import stepped
+from envs.observations import taken
 
 
 def collect(
@@ -55,8 +56,8 @@ def collect(
         learner.ep_success_buffer.extend(step.successes)
         if step.cut.any():
             which = step.ended[step.cut]
-            rewards[which] += learner.gamma * compiled.values(step.final_observations[step.cut])
-        buffer.observations[t] = observations.reshape(buffer.observations.shape[1:])
+            rewards[which] += learner.gamma * compiled.values(taken(step.final_observations, step.cut))
+        _put(buffer.observations, t, observations)
         buffer.actions[t, :, 0] = actions
         buffer.rewards[t] = rewards
         buffer.episode_starts[t] = learner._last_episode_starts
@@ -84,6 +85,15 @@ def collect(
 
 def _rewind(buffer: RolloutBuffer) -> None:
     """Start to fill it again; its arrays are kept unless SB3 has flattened them."""
-    if buffer.generator_ready or buffer.observations.shape[:2] != (buffer.buffer_size, buffer.n_envs):
+    if buffer.generator_ready or buffer.values.shape != (buffer.buffer_size, buffer.n_envs):
         buffer.reset()
     buffer.pos, buffer.full = 0, False
+
+
+def _put(held: Any, t: int, observations: Any) -> None:
+    """Observations (n_envs, …) into step t of a buffer's arrays."""
+    if isinstance(held, dict):
+        for name, array in held.items():
+            _put(array, t, observations[name])
+    else:
+        held[t] = observations.reshape(held.shape[1:])

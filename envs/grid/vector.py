@@ -12,7 +12,8 @@ from envs.errors import ConfigError
 from envs.grid import render
 from envs.grid.dials import setting
 from envs.grid.worlds import Worlds
-from envs.same_step import each_seed, final_infos, taken, to_reset
+from envs.observations import taken
+from envs.same_step import each_seed, final_infos, to_reset
 
 Array = npt.NDArray[Any]
 

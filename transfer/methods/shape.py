@@ -1,6 +1,6 @@
 """Reward shaping with the source's value function as potential."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -9,6 +9,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from envs.batched import Stepped, stepped
 from envs.errors import ConfigError
+from envs.observations import stacked, taken
 from transfer.method import Crossing, Method, MethodSettings, Place, check_readable, family
 
 if TYPE_CHECKING:
@@ -112,14 +113,14 @@ class ShapedVecEnv(VecEnvWrapper):
         """Shape one step; after the end of an episode the next Φ(s) is that of the reset observation."""
         observations, rewards, dones, infos = self.venv.step_wait()
         cut = [i for i in np.flatnonzero(dones) if infos[i].get("TimeLimit.truncated", False)]
-        last = _stacked([infos[i]["terminal_observation"] for i in cut]) if cut else None
+        last = stacked([infos[i]["terminal_observation"] for i in cut]) if cut else None
         return observations, self._shaped(observations, rewards, dones, cut, last), dones, infos
 
     def step_arrays(self, actions: np.ndarray) -> "Stepped":
         """The same step as arrays."""
         step = stepped(self.venv, actions)
         cut = step.ended[step.cut]
-        last = _chosen(step.final_observations, step.cut) if len(cut) else None
+        last = taken(step.final_observations, step.cut) if len(cut) else None
         return step._replace(rewards=self._shaped(step.observations, step.rewards, step.dones, cut, last))
 
     def _shaped(self, observations: Any, rewards: np.ndarray, dones: np.ndarray, cut: Any, last: Any) -> np.ndarray:
@@ -132,19 +133,3 @@ class ShapedVecEnv(VecEnvWrapper):
         shaped = rewards + self.gamma * coefficient * reached - self._before
         self._before = coefficient * begun
         return np.asarray(shaped.astype(rewards.dtype))
-
-
-def _chosen(observations: Any, which: np.ndarray) -> Any:
-    """Some of a batch of observations."""
-    if isinstance(observations, dict):
-        return {key: part[which] for key, part in observations.items()}
-    if isinstance(observations, list):
-        return _stacked([one for one, wanted in zip(observations, which, strict=True) if wanted])
-    return observations[which]
-
-
-def _stacked(observations: Sequence[Any]) -> Any:
-    """A batch of single observations."""
-    if isinstance(observations[0], dict):
-        return {key: np.stack([one[key] for one in observations]) for key in observations[0]}
-    return np.stack(observations)

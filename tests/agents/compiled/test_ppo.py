@@ -13,9 +13,11 @@ from torch import nn
 from agents.compiled import ppo as kernels
 from agents.compiled import stacks
 from agents.compiled.learner import CompiledPPO
-from agents.encoders import FlatEncoder, PlanesEncoder
+from agents.encoders import FlatEncoder, PlanesEncoder, SymbolsEncoder
 from agents.outputs import Batch
 from agents.ppo import PPO
+from envs.observations import each
+from envs.task import Change, Task
 from envs.vector import make_vec
 from tests.agents.toys import BOX, DISCRETE, quiet, toys
 
@@ -25,7 +27,9 @@ NUMBERS = spaces.Box(-3, 3, (5,), np.float32)
 SYMBOLS = spaces.Box(0, np.broadcast_to(np.array((10, 5, 2), np.uint8), (3, 4, 3)), dtype=np.uint8)
 MIXED = spaces.Box(0, np.broadcast_to(np.array((4, 1), np.uint8), (3, 3, 2)), dtype=np.uint8)
 PLANES = spaces.Box(0, 1, (4, 4, 3), dtype=np.bool_)
-NETWORKS: dict[str, tuple[spaces.Box, dict[str, Any]]] = {
+MISSION = spaces.Dict({"image": SYMBOLS, "direction": spaces.Discrete(4), "mission": spaces.Discrete(255)})
+PARTS = spaces.Dict({"b": PLANES, "c": spaces.Discrete(1), "d": MIXED})
+NETWORKS: dict[str, tuple[spaces.Space[Any], dict[str, Any]]] = {
     "numbers": (NUMBERS, {}),
     "deep relu": (NUMBERS, {"net_arch": [32, 16, 8], "activation_fn": nn.ReLU}),
     "no hidden layer": (NUMBERS, {"net_arch": []}),
@@ -38,6 +42,8 @@ NETWORKS: dict[str, tuple[spaces.Box, dict[str, Any]]] = {
     "symbols without hidden layer": (SYMBOLS, {"features_extractor_class": PlanesEncoder, "net_arch": []}),
     "symbols and planes": (MIXED, {"features_extractor_class": PlanesEncoder}),
     "planes": (PLANES, {"features_extractor_class": PlanesEncoder}),
+    "mission": (MISSION, {"features_extractor_class": SymbolsEncoder}),
+    "parts": (PARTS, {"features_extractor_class": SymbolsEncoder}),
 }
 SIZES = {"n_steps": 300, "batch_size": 700, "n_epochs": 2}  # a minibatch of several chunks, and a stump
 
@@ -46,7 +52,7 @@ def learner(algorithm: Any, network: str, **settings: Any) -> Any:
     """A learner whose rollout is full, the same for every algorithm."""
     observations, kwargs = NETWORKS[network]
     made = algorithm(
-        "MlpPolicy",
+        "MultiInputPolicy" if isinstance(observations, spaces.Dict) else "MlpPolicy",
         toys(DISCRETE, observations, n_envs=3),
         policy_kwargs=dict(kwargs),
         seed=4,
@@ -84,7 +90,7 @@ def test_an_update_of_large_minibatches_is_sb3s(network: str) -> None:
             torch.testing.assert_close(first[index][key], value, rtol=1e-3, atol=1e-6, msg=key)
 
 
-@pytest.mark.parametrize("network", ["numbers", "symbols"])
+@pytest.mark.parametrize("network", ["numbers", "symbols", "mission"])
 def test_frozen_layers_rates_of_their_own_and_an_auxiliary_loss_are_autograds(network: str) -> None:
     def added(batch: Batch) -> torch.Tensor:
         assert batch.outputs.value is not None
@@ -113,12 +119,23 @@ def test_frozen_layers_rates_of_their_own_and_an_auxiliary_loss_are_autograds(ne
         assert logged[key] == pytest.approx(value, abs=2e-5, rel=1e-3), key
 
 
-def test_a_training_on_a_batched_game_is_sb3s() -> None:
+@pytest.mark.parametrize(
+    ("game", "limit", "backend", "policy", "encoder"),
+    [
+        ("headstart/CartPole-v1", 20, "batched", "MlpPolicy", FlatEncoder),
+        ("headstart/GoToDoor-5x5-v0", 5, "batched", "MultiInputPolicy", SymbolsEncoder),
+        ("headstart/GoToDoor-5x5-v0", 5, "dummy", "MultiInputPolicy", SymbolsEncoder),
+        ("MinAtar/Breakout-v1", 20, "batched", "MlpPolicy", PlanesEncoder),
+    ],
+)
+def test_a_training_on_a_game_is_sb3s(game: str, limit: int, backend: Any, policy: str, encoder: Any) -> None:
     learners = []
+    task = Task(game=game, change=Change(time_limit=limit))  # so that episodes are cut off
     for algorithm in (PPO, stable_baselines3.PPO):
-        venv = make_vec("headstart/CartPole-v1", n_envs=6, seed=3)
-        venv.env_method("__setattr__", "max_episode_steps", 20)  # so that episodes are cut off
-        made = quiet(algorithm("MlpPolicy", venv, n_steps=64, batch_size=96, n_epochs=2, seed=3, device="cpu"))
+        venv = make_vec(task, n_envs=6, seed=3, backend=backend)
+        kwargs = {"features_extractor_class": encoder}
+        settings: dict[str, Any] = {"n_steps": 64, "batch_size": 96, "n_epochs": 2, "seed": 3, "device": "cpu"}
+        made = quiet(algorithm(policy, venv, policy_kwargs=kwargs, **settings))
         made.learn(64 * 6 * 3)
         learners.append(made)
     ours, theirs = learners
@@ -129,7 +146,7 @@ def test_a_training_on_a_batched_game_is_sb3s() -> None:
         flat = second.reshape(6, 64).T if theirs.rollout_buffer.generator_ready and name in FLATTENED else second
         np.testing.assert_allclose(first.reshape(64, 6), flat.reshape(64, 6), atol=2e-4, err_msg=name)
     assert [e["r"] for e in ours.ep_info_buffer] == [e["r"] for e in theirs.ep_info_buffer]
-    assert max(e["l"] for e in ours.ep_info_buffer) == 20
+    assert max(e["l"] for e in ours.ep_info_buffer) == limit
 
 
 FLATTENED = {"values", "log_probs", "advantages", "returns"}
@@ -144,9 +161,7 @@ def test_advantages_are_sb3s() -> None:
     last, ended = rng.normal(size=4).astype(np.float32), rng.random(4) < 0.5
     buffer.compute_returns_and_advantage(torch.from_numpy(last), ended)
     advantages, returns = np.zeros((50, 4), np.float32), np.zeros((50, 4), np.float32)
-    kernels.estimate(
-        buffer.rewards, buffer.values, buffer.episode_starts, last, ended, 0.97, 0.9, advantages, returns
-    )
+    kernels.estimate(buffer.rewards, buffer.values, buffer.episode_starts, last, ended, 0.97, 0.9, advantages, returns)
     np.testing.assert_allclose(advantages, buffer.advantages, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(returns, buffer.returns, rtol=1e-5, atol=1e-6)
 
@@ -154,7 +169,7 @@ def test_advantages_are_sb3s() -> None:
 @pytest.mark.parametrize("network", NETWORKS)
 def test_acting_draws_what_the_network_draws(network: str) -> None:
     made = learner(PPO, network)
-    observations = made.rollout_buffer.observations.reshape(-1, *made.observation_space.shape)
+    observations = each(lambda held: held.reshape(-1, *held.shape[2:]), made.rollout_buffer.observations)
     compiled = CompiledPPO.of(made.policy)
     assert compiled is not None
     compiled.load()
@@ -163,7 +178,7 @@ def test_acting_draws_what_the_network_draws(network: str) -> None:
     actions, values, log_probs = compiled.act(observations)
     torch.manual_seed(7)
     with torch.no_grad():
-        theirs = made.policy(torch.as_tensor(observations))
+        theirs = made.policy(each(torch.as_tensor, observations))
     assert (actions == theirs[0].numpy()).mean() > 0.999  # a tie within rounding may fall either way
     same = actions == theirs[0].numpy()
     np.testing.assert_allclose(values, theirs[1].numpy().ravel(), atol=2e-6)
@@ -178,6 +193,15 @@ def test_a_symbol_beyond_its_bound_touches_no_foreign_memory() -> None:
     beyond = np.full((1, 3, 4, 3), 255, np.uint8)
     highest = np.broadcast_to(np.array((10, 5, 2), np.uint8), (1, 3, 4, 3)).copy()
     np.testing.assert_array_equal(compiled.values(beyond), compiled.values(highest))
+
+
+def test_a_part_that_counts_beyond_a_byte_learns_through_pytorch() -> None:
+    space = spaces.Dict({"image": SYMBOLS, "mission": spaces.Discrete(256)})
+    kwargs = {"features_extractor_class": SymbolsEncoder}
+    settings: dict[str, Any] = {"n_steps": 8, "batch_size": 16, "device": "cpu", "policy_kwargs": kwargs}
+    made = quiet(PPO("MultiInputPolicy", toys(DISCRETE, space), **settings))
+    assert made._compiled() is None
+    made.learn(32)
 
 
 def test_the_fast_tanh_is_tanh() -> None:
