@@ -225,6 +225,8 @@ def _stir_things(rng: np.random.Generator, cells: np.ndarray, status: np.ndarray
         y, x = things[rng.integers(len(things))]
         status[c.CARRYING] = cells[y, x]
         cells[y, x] = c.EMPTY
+        if status[c.CARRYING] & 15 == c.KEY and rng.random() < 0.3:  # a key of no door, or of another
+            status[c.CARRYING] = c.KEY | int(rng.integers(6)) << 4
 
 
 def _stir_agent(rng: np.random.Generator, cells: np.ndarray, status: np.ndarray, ending: int) -> None:
@@ -233,7 +235,8 @@ def _stir_agent(rng: np.random.Generator, cells: np.ndarray, status: np.ndarray,
     kinds = (c.GOAL_KIND, c.BALL) if ending == c.ENDING_OBSTACLES else range(c.DOOR, c.AGENT)
     aims = np.argwhere(np.isin(cells & 15, kinds))
     if rng.random() < 0.5:
-        best = np.argwhere(_locks_of(cells, status[c.CARRYING]) | (cells & c.WANTED > 0))
+        locked = cells & 0x18F == c.DOOR | c.LOCKED << 7
+        best = np.argwhere((locked & (status[c.CARRYING] & 15 == c.KEY)) | (cells & c.WANTED > 0))
         aims = best if len(best) else aims
     if len(aims) and rng.random() < 0.6:
         direction = int(rng.integers(4))
