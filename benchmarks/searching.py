@@ -41,9 +41,17 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 }
 
 FIRST: list[Hyperparameters] = [
-    {"n_envs": 32, "n_steps": 64, "batch_size": 256, "n_epochs": 6, "learning_rate": 0.003, "ent_coef": 0.0001},
-    {"n_envs": 64, "n_steps": 32, "batch_size": 512, "n_epochs": 6, "learning_rate": 0.003, "ent_coef": 0.001},
-    {"n_envs": 128, "n_steps": 32, "batch_size": 512, "n_epochs": 4, "learning_rate": 0.003, "ent_coef": 0.01},
+    {"n_envs": 32, "n_steps": 64, "batch_size": 512, "n_epochs": 4, "learning_rate": 0.003, "ent_coef": 0.01},
+    {"n_envs": 128, "n_steps": 32, "batch_size": 512, "n_epochs": 4, "learning_rate": 0.002, "ent_coef": 0.01},
+    {
+        "n_envs": 64,
+        "n_steps": 64,
+        "batch_size": 512,
+        "n_epochs": 4,
+        "learning_rate": 0.002,
+        "ent_coef": 0.03,
+        "gae_lambda": 0.99,
+    },
     {"n_envs": 256, "n_steps": 32, "batch_size": 2048, "n_epochs": 4, "learning_rate": 0.005, "ent_coef": 0.01},
 ]
 """Good to begin with, from small rollouts to large ones; the rest is SB3's."""
@@ -108,10 +116,10 @@ class Space:
 
     def fitted(self, hyperparameters: Hyperparameters) -> Hyperparameters:
         """Made complete, with rollouts that are not too long and minibatches that are no longer than they."""
-        n_envs = hyperparameters["n_envs"]
-        n_steps = max(1, min(hyperparameters["n_steps"], self.rollout // n_envs))
+        n_envs = min(hyperparameters["n_envs"], self.rollout // 2 ** POWERS["n_steps"][0])
+        n_steps = min(hyperparameters["n_steps"], self.rollout // n_envs)
         batch_size = min(hyperparameters["batch_size"], n_envs * n_steps)
-        bounded = hyperparameters | {"n_steps": n_steps, "batch_size": batch_size}
+        bounded = hyperparameters | {"n_envs": n_envs, "n_steps": n_steps, "batch_size": batch_size}
         return complete("ppo", ALGORITHMS.load("ppo"), bounded | dict(self.keep))
 
     def _searched(self, name: str) -> bool:
