@@ -1,24 +1,35 @@
 """DQN with Stable-Baselines3's mathematics and constructor, and less overhead around it.
 
-From the same data, weights and generators an update ends at SB3's parameters, to float tolerance. What is saved: the
-target network, constant within a round of updates, sees all their minibatches at once; losses stay tensors until they
-are logged; Adam runs fused.
+From the same data, weights and generators an update ends at SB3's parameters, to float tolerance. On a CPU, small
+networks act and learn in compiled code (`agents.compiled`), and batched games hand over arrays. Everything else goes
+through PyTorch: the target network, constant within a round of updates, sees all their minibatches at once; losses stay
+tensors until they are logged; Adam runs fused.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import stable_baselines3
 import torch
 from gymnasium.spaces import flatdim
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from torch.nn import functional as F
 
+from agents.compiled.q_learner import CompiledDQN, plain
 from agents.optimising import clip_gradients, fuse
 from agents.outputs import Batch, Observations, Outputs
+from agents.transitions import collect
 
 AT_ONCE = 2**21
 """Numbers that the target network sees in one pass, at most, so that images fit into memory."""
+ACTING = ("predict", "_sample_action", "_store_transition", "_update_info_buffer")
+"""What collecting with arrays does by itself; a subclass may do it otherwise."""
 
 
 class DQN(stable_baselines3.DQN):
@@ -26,11 +37,68 @@ class DQN(stable_baselines3.DQN):
 
     auxiliary: Callable[[Batch], Tensor | None] | None = None
     """A loss added to DQN's own in every minibatch, or None."""
+    _known: CompiledDQN | None = None
+    _known_to: Any = None
+
+    compiles: bool = True
+    """Whether to learn in compiled code where that knows the policy."""
+
+    def collect_rollouts(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        train_freq: TrainFreq,
+        replay_buffer: ReplayBuffer,
+        action_noise: ActionNoise | None = None,
+        learning_starts: int = 0,
+        log_interval: int | None = None,
+    ) -> RolloutReturn:
+        """Play and fill the buffer, as SB3 does."""
+        if not self._collects(replay_buffer, action_noise):
+            return super().collect_rollouts(
+                env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval
+            )
+        self.policy.set_training_mode(False)
+        compiled = self._compiled()
+        if compiled is not None:
+            compiled.load()
+        act = self._best if compiled is None else compiled.act
+        return collect(self, act, env, callback, train_freq, replay_buffer, learning_starts, log_interval)
+
+    def _collects(self, buffer: ReplayBuffer, action_noise: ActionNoise | None) -> bool:
+        """Whether transitions can be collected with arrays."""
+        plainly = type(buffer) is ReplayBuffer and "add" not in vars(buffer)
+        own = all(getattr(type(self), name) is getattr(stable_baselines3.DQN, name) for name in ACTING)
+        return plainly and own and action_noise is None and self._vec_normalize_env is None
+
+    def _best(self, observations: np.ndarray) -> np.ndarray:
+        return self.policy.predict(observations)[0]
+
+    def _compiled(self) -> CompiledDQN | None:
+        """The policy for compiled code; None if that does not know it."""
+        if not self.compiles:
+            return None
+        if self._known_to is not self.policy:
+            self._known_to, self._known = self.policy, CompiledDQN.of(self.policy)
+        return self._known if self._known is not None and self._known.fits() else None
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """A round of updates, each from one minibatch of the replay buffer, drawn in SB3's order."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
+        compiled = self._compiled()
+        if compiled is not None and plain(self.replay_buffer) and self._vec_normalize_env is None:
+            losses, added = compiled.update(self, gradient_steps, batch_size, self.auxiliary)
+        else:
+            losses, added = self._train_by_autograd(gradient_steps, batch_size)
+        self._n_updates += gradient_steps
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self.logger.record("train/loss", np.mean(losses))
+        if added:
+            self.logger.record("train/auxiliary_loss", np.mean(added))
+
+    def _train_by_autograd(self, gradient_steps: int, batch_size: int) -> tuple[list[float], list[float]]:
+        """DQN's own losses (gradient_steps,), and the auxiliary losses."""
         fuse(self.policy.optimizer)
         parameters = list(self.q_net.parameters())
         losses, added_losses = [], []
@@ -48,11 +116,7 @@ class DQN(stable_baselines3.DQN):
             loss.backward()  # type: ignore[no-untyped-call]
             clip_gradients(parameters, self.max_grad_norm)
             self.policy.optimizer.step()
-        self._n_updates += gradient_steps
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        self.logger.record("train/loss", torch.stack(losses).mean().item())
-        if added_losses:
-            self.logger.record("train/auxiliary_loss", torch.stack(added_losses).mean().item())
+        return _numbers(losses), _numbers(added_losses)
 
     def _batch(self, observations: Observations, q_values: Tensor) -> Batch:
         known = Outputs("q", q_values, value=q_values.max(dim=-1).values)
@@ -79,7 +143,11 @@ class DQN(stable_baselines3.DQN):
         ]
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "auxiliary"]
+        return [*super()._excluded_save_params(), "auxiliary", "_known", "_known_to"]
+
+
+def _numbers(scalars: list[Tensor]) -> list[float]:
+    return [float(scalar) for scalar in torch.stack(scalars).tolist()] if scalars else []
 
 
 def _joined(observations: list[Any]) -> Any:

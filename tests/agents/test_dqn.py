@@ -48,6 +48,7 @@ def test_large_observations_are_not_all_seen_at_once(monkeypatch: pytest.MonkeyP
     for at_once in (1, 2**21):
         monkeypatch.setattr("agents.dqn.AT_ONCE", at_once)
         learner = off_policy_learner(DQN, DISCRETE)
+        learner.compiles = False
         sizes: list[int] = []
         learner.q_net_target.register_forward_pre_hook(lambda _, inputs, sizes=sizes: sizes.append(len(inputs[0])))
         learner.train(gradient_steps=5, batch_size=16)

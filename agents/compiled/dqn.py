@@ -1,0 +1,136 @@
+"""DQN's regression targets, its loss and gradient at the action values, and whole rounds of its updates."""
+
+from typing import Any
+
+import numpy as np
+
+from agents.compiled.stacks import CHUNK, backward, forward, give_back_relative, output, take_in, take_relative
+from agents.compiled.steps import adam, clip
+from envs.compiling import compiled
+
+DISCOUNT, MOST_NORM, BETA1, BETA2, EPSILON = range(5)
+"""Places in the array of settings."""
+
+
+@compiled
+def look(net: Any, inputs: Any, rows: Any, q_values: Any) -> None:
+    """Action values (n, n_actions) of some rows."""
+    params, layers, stacks, relative, bases, work = net
+    x, active, counts = inputs[6], inputs[7], inputs[8]
+    for s in range(0, rows.size, CHUNK):
+        c = min(CHUNK, rows.size - s)
+        take_in(inputs, rows[s : s + c], 0)
+        forward(params, layers, stacks[0], x, active, counts, relative, bases, work, 0, c)
+        q_values[s : s + c] = output(layers, stacks[0], work, counts.size, 0, c)
+
+
+@compiled
+def aim(net: Any, inputs: Any, transitions: Any, rows: Any, next_rows: Any, discount: float, aims: Any) -> int:
+    """Regression targets (n,) of some transitions: y = r + γ (1 - terminated) max_a Q_target(s', a), Mnih et al. 2015.
+
+    Args:
+        net, inputs: the target network, and where it finds observations.
+        transitions: actions int64, rewards, ends and time limits float32, each (n_rows,).
+        rows, next_rows: which transitions (n,), and in which rows what followed is seen.
+        discount: γ.
+        aims: the results.
+
+    Returns:
+        How many of the actions are none that the network knows.
+    """
+    params, layers, stacks, relative, bases, work = net
+    x, active, counts = inputs[6], inputs[7], inputs[8]
+    actions, rewards, ends, limits = transitions
+    gamma, unknown = np.float32(discount), 0
+    for s in range(0, rows.size, CHUNK):
+        c = min(CHUNK, rows.size - s)
+        take_in(inputs, next_rows[s : s + c], 0)
+        forward(params, layers, stacks[0], x, active, counts, relative, bases, work, 0, c)
+        following = output(layers, stacks[0], work, counts.size, 0, c)
+        for i in range(c):
+            r, best = rows[s + i], following[i, 0]
+            for j in range(1, following.shape[1]):
+                best = max(best, following[i, j])
+            goes_on = np.float32(1) - ends[r] * (np.float32(1) - limits[r])
+            aims[s + i] = rewards[r] + goes_on * gamma * best
+            unknown += not 0 <= actions[r] < following.shape[1]
+    return unknown
+
+
+@compiled
+def head(q_values: Any, actions: Any, rows: Any, aims: Any, batch: int, d: Any) -> float:
+    """The smooth L1 loss of c rows of a minibatch, summed, and the gradient of its mean at action values (c, n)."""
+    whole = np.float32(1.0 / batch)
+    loss = 0.0
+    for i in range(rows.size):
+        for j in range(d.shape[1]):
+            d[i, j] = 0
+        action = actions[rows[i]]
+        error = q_values[i, action] - aims[i]
+        size = abs(error)
+        loss += float(0.5 * error * error if size < 1 else size - 0.5)
+        d[i, action] = min(max(error, np.float32(-1)), np.float32(1)) * whole
+    return loss
+
+
+@compiled
+def begin(net: Any, moments: Any, inputs: Any, rows: Any) -> None:
+    """The outputs of a minibatch's rows, all of which stay in `work`; the gradient is 0."""
+    params, layers, stacks, relative, bases, work = net
+    grad, positions, x, active, counts = moments[0], inputs[2], inputs[6], inputs[7], inputs[8]
+    for j in range(grad.size):
+        grad[j] = 0
+    if active.shape[1] > 0:
+        take_relative(params, layers, stacks, positions, relative, bases)
+    for s in range(0, rows.size, CHUNK):
+        c = min(CHUNK, rows.size - s)
+        take_in(inputs, rows[s : s + c], s)
+        forward(params, layers, stacks[0], x, active, counts, relative, bases, work, s, c)
+
+
+@compiled
+def propagate(net: Any, moments: Any, inputs: Any, actions: Any, rows: Any, aims: Any, others: Any) -> float:
+    """The smooth L1 loss of a minibatch; the gradient is that of this loss and of another.
+
+    Args:
+        net, moments, inputs: of the network that learns; `begin` was called with the same rows.
+        actions: (n_rows,).
+        rows, aims: (n,).
+        others: the other loss's gradient at the action values (n, n_actions), or empty where there is none.
+    """
+    params, layers, stacks, _, _, work = net
+    grad, _, _, _, _, _, delta, spare, product = moments
+    positions, x, active, counts = inputs[2], inputs[6], inputs[7], inputs[8]
+    loss = 0.0
+    for s in range(0, rows.size, CHUNK):
+        c = min(CHUNK, rows.size - s)
+        q_values = output(layers, stacks[0], work, counts.size, s, c)
+        n = q_values.shape[1]
+        d = delta[: c * n].reshape(c, n)
+        loss += head(q_values, actions, rows[s : s + c], aims[s : s + c], rows.size, d)
+        if others.size > 0:
+            for i in range(c):
+                for j in range(n):
+                    d[i, j] += others[s + i, j]
+        backward(params, layers, stacks[0], x, active, counts, work, delta, spare, product, grad, s, c)
+    if active.shape[1] > 0:
+        give_back_relative(grad, layers, stacks, positions)
+    return float(loss / rows.size)
+
+
+@compiled
+def step(params: Any, moments: Any, settings: Any) -> None:
+    """Clip the gradient and let Adam take one step."""
+    grad, first, second, tensors, rates, taken, _, _, _ = moments
+    clip(grad, tensors, settings[MOST_NORM])
+    adam(params, grad, first, second, tensors, rates, taken, settings[BETA1], settings[BETA2], settings[EPSILON])
+
+
+@compiled
+def learn(net: Any, moments: Any, inputs: Any, actions: Any, rows: Any, aims: Any, settings: Any, losses: Any) -> None:
+    """A step for each minibatch of a round: rows and aims (n_minibatches, B); their losses (n_minibatches,)."""
+    none = np.zeros((0, 0), np.float32)
+    for k in range(rows.shape[0]):
+        begin(net, moments, inputs, rows[k])
+        losses[k] = propagate(net, moments, inputs, actions, rows[k], aims[k], none)
+        step(net[0], moments, settings)
