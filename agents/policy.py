@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -35,6 +35,10 @@ from envs.errors import CheckpointError, HeadstartError
 from envs.interface import Interface
 from envs.observations import each
 from envs.task import Task
+
+if TYPE_CHECKING:
+    from agents.compiled.learner import CompiledPPO
+    from agents.compiled.q_learner import CompiledDQN
 
 FORMAT = "headstart-policy"
 VERSION = 1
@@ -114,26 +118,27 @@ class Policy:
 
         It draws what `act` draws.
         """
-        from agents.compiled.learner import CompiledPPO
-
-        compiled = CompiledPPO.of(self.network)
+        compiled = self._compiled()
         if compiled is None:
             return partial(self.act, mode=mode, generator=generator)
         compiled.load()
-        return lambda observations: compiled.act(
-            each(np.asarray, observations), greedy=mode == "greedy", generator=generator
-        )[0]
+        greedy = mode == "greedy"
+        return lambda observations: compiled.choose(each(np.asarray, observations), greedy=greedy, generator=generator)
 
     def reader(self) -> Callable[[Observations], Outputs]:
         """`outputs` for many batches, as long as the weights do not change: in compiled code where that knows the
         network."""
-        from agents.compiled.learner import CompiledPPO
-
-        compiled = CompiledPPO.of(self.network)
+        compiled = self._compiled()
         if compiled is None:
             return self.outputs
         compiled.load()
         return lambda observations: compiled.outputs(each(np.asarray, observations))
+
+    def _compiled(self) -> "CompiledPPO | CompiledDQN | None":
+        from agents.compiled.learner import CompiledPPO
+        from agents.compiled.q_learner import CompiledDQN
+
+        return CompiledPPO.of(self.network) or CompiledDQN.of(self.network)
 
     @torch.no_grad()
     def outputs(self, observations: Observations) -> Outputs:

@@ -55,6 +55,10 @@ class CompiledPPO:
         ppo.act(self.stacked.net, self.stacked.feed(observations), rows, noise, actions, values, log_probs, greedy)
         return actions, values, log_probs
 
+    def choose(self, observations: Any, *, greedy: bool, generator: torch.Generator | None) -> np.ndarray:
+        """The actions alone."""
+        return self.act(observations, greedy=greedy, generator=generator)[0]
+
     def outputs(self, observations: Any) -> Outputs:
         """The heads, without gradient, of observations (B, …)."""
         n = self.stacked.inputs.number(observations)

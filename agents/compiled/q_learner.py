@@ -51,6 +51,10 @@ class CompiledDQN:
         best: np.ndarray = self._look(observations).argmax(axis=1)
         return best
 
+    def choose(self, observations: Any, *, greedy: bool, generator: torch.Generator | None) -> np.ndarray:
+        """The same: action values know no chance."""
+        return self.act(observations)
+
     def outputs(self, observations: Any) -> Outputs:
         """The heads, without gradient, of observations (B, …)."""
         q_values = torch.from_numpy(self._look(observations))
