@@ -7,7 +7,7 @@ tensors until they are logged; Adam runs fused.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import stable_baselines3
@@ -21,10 +21,13 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from torch.nn import functional as F
 
-from agents.compiled.q_learner import CompiledDQN, plain
+from agents.compiled import compiled_dqn
 from agents.optimising import clip_gradients, fuse
 from agents.outputs import Batch, Observations, Outputs
 from agents.transitions import collect
+
+if TYPE_CHECKING:
+    from agents.compiled.q_learner import CompiledDQN
 
 AT_ONCE = 2**21
 """Numbers that the target network sees in one pass, at most, so that images fit into memory."""
@@ -37,7 +40,7 @@ class DQN(stable_baselines3.DQN):
 
     auxiliary: Callable[[Batch], Tensor | None] | None = None
     """A loss added to DQN's own in every minibatch, or None."""
-    _known: CompiledDQN | None = None
+    _known: "CompiledDQN | None" = None
     _known_to: Any = None
 
     compiles: bool = True
@@ -74,12 +77,12 @@ class DQN(stable_baselines3.DQN):
     def _best(self, observations: np.ndarray) -> np.ndarray:
         return self.policy.predict(observations)[0]
 
-    def _compiled(self) -> CompiledDQN | None:
+    def _compiled(self) -> "CompiledDQN | None":
         """The policy for compiled code; None if that does not know it."""
         if not self.compiles:
             return None
         if self._known_to is not self.policy:
-            self._known_to, self._known = self.policy, CompiledDQN.of(self.policy)
+            self._known_to, self._known = self.policy, compiled_dqn(self.policy)
         return self._known if self._known is not None and self._known.fits() else None
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
@@ -87,7 +90,7 @@ class DQN(stable_baselines3.DQN):
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         compiled = self._compiled()
-        if compiled is not None and plain(self.replay_buffer) and self._vec_normalize_env is None:
+        if compiled is not None and compiled.reads(self.replay_buffer) and self._vec_normalize_env is None:
             losses, added = compiled.update(self, gradient_steps, batch_size, self.auxiliary)
         else:
             losses, added = self._train_by_autograd(gradient_steps, batch_size)

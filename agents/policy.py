@@ -135,10 +135,9 @@ class Policy:
         return lambda observations: compiled.outputs(each(np.asarray, observations))
 
     def _compiled(self) -> "CompiledPPO | CompiledDQN | None":
-        from agents.compiled.learner import CompiledPPO
-        from agents.compiled.q_learner import CompiledDQN
+        from agents.compiled import compiled_dqn, compiled_ppo
 
-        return CompiledPPO.of(self.network) or CompiledDQN.of(self.network)
+        return compiled_ppo(self.network) or compiled_dqn(self.network)
 
     @torch.no_grad()
     def outputs(self, observations: Observations) -> Outputs:

@@ -8,7 +8,7 @@ distribution objects, Adam runs fused.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import stable_baselines3
@@ -22,13 +22,14 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from torch.nn import functional as F
 
-from agents.compiled.learner import CompiledPPO, Rollout
-from agents.compiled.ppo import CLIPPED, DIVERGENCE, ENTROPY, POLICY, TOTAL, VALUE
-from agents.compiled.rollouts import collect
+from agents.compiled import compiled_ppo
 from agents.encoders import learns
 from agents.optimising import clip_gradients, fuse
 from agents.outputs import Batch, Observations, Outputs, from_distribution
 from envs.observations import taken
+
+if TYPE_CHECKING:
+    from agents.compiled.learner import CompiledPPO
 
 KNOWN = (RolloutBuffer, DictRolloutBuffer)
 """Rollout buffers whose arrays are read and written without their methods."""
@@ -62,7 +63,7 @@ class PPO(stable_baselines3.PPO):
 
     auxiliary: Callable[[Batch], Tensor | None] | None = None
     """A loss added to PPO's own in every minibatch, or None."""
-    _known: CompiledPPO | None = None
+    _known: "CompiledPPO | None" = None
     _known_to: Any = None
 
     compiles: bool = True
@@ -75,16 +76,18 @@ class PPO(stable_baselines3.PPO):
         compiled = self._compiled()
         if compiled is None or type(rollout_buffer) not in KNOWN:
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
+        from agents.compiled.rollouts import collect
+
         self.policy.set_training_mode(False)
         compiled.load()
         return collect(self, compiled, env, callback, rollout_buffer, n_rollout_steps)
 
-    def _compiled(self) -> CompiledPPO | None:
+    def _compiled(self) -> "CompiledPPO | None":
         """The policy for compiled code; None if that does not know it."""
         if not self.compiles:
             return None
         if self._known_to is not self.policy:
-            self._known_to, self._known = self.policy, CompiledPPO.of(self.policy)
+            self._known_to, self._known = self.policy, compiled_ppo(self.policy)
         return self._known if self._known is not None and self._known.fits() else None
 
     def train(self) -> None:
@@ -96,10 +99,11 @@ class PPO(stable_baselines3.PPO):
         clip_range_vf = None if self.clip_range_vf is None else self.clip_range_vf(progress)  # type: ignore[operator]
         compiled = self._compiled()
         if compiled is not None and type(self.rollout_buffer) in KNOWN:
-            rollout = Rollout(self.rollout_buffer)
-            logged, added, begun = compiled.update(self, rollout, clip_range, clip_range_vf, self.auxiliary)
+            records, begun = compiled.update(self, clip_range, clip_range_vf, self.auxiliary)
             self._n_updates += begun
-            self._log_means(logged, added, begun, clip_range, clip_range_vf)
+            for key, value in records.items():
+                self.logger.record(f"train/{key}", value)
+            self._log_rest(clip_range, clip_range_vf)
         else:
             self._train_by_autograd(clip_range, clip_range_vf)
 
@@ -245,22 +249,6 @@ class PPO(stable_baselines3.PPO):
         last_epoch = [terms["approx_kl"] for terms in logged[epoch_starts:]]
         self.logger.record("train/approx_kl", torch.stack(last_epoch).mean().item())
         self.logger.record("train/loss", loss.item())
-        self._log_rest(clip_range, clip_range_vf)
-
-    def _log_means(
-        self, logged: np.ndarray, added: list[float], begun: int, clip_range: float, clip_range_vf: float | None
-    ) -> None:
-        """The same records, from rows (n_minibatches, 6) of compiled code."""
-        means = logged.mean(axis=0)
-        self.logger.record("train/entropy_loss", means[ENTROPY])
-        self.logger.record("train/policy_gradient_loss", means[POLICY])
-        self.logger.record("train/value_loss", means[VALUE])
-        self.logger.record("train/clip_fraction", means[CLIPPED])
-        if added:
-            self.logger.record("train/auxiliary_loss", np.mean(added))
-        per_epoch = -(-self.rollout_buffer.buffer_size * self.n_envs // self.batch_size)
-        self.logger.record("train/approx_kl", logged[(begun - 1) * per_epoch :, DIVERGENCE].mean())
-        self.logger.record("train/loss", logged[-1, TOTAL])
         self._log_rest(clip_range, clip_range_vf)
 
     def _log_rest(self, clip_range: float, clip_range_vf: float | None) -> None:

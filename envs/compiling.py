@@ -101,7 +101,7 @@ def _numba() -> Any:
     except Exception as error:
         said = " ".join(str(error).split())
         raise ConfigError(
-            f"the grid worlds are compiled by numba, which cannot be imported ({type(error).__name__}: {said}): "
+            f"fast code is compiled by numba, which cannot be imported ({type(error).__name__}: {said}): "
             "install a version that fits this Python and NumPy with pip install 'headstart'"
         ) from error
     return numba

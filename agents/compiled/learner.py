@@ -73,16 +73,17 @@ class CompiledPPO:
     def update(
         self,
         learner: Any,
-        rollout: "Rollout",
         clip_range: float,
         clip_range_vf: float | None,
         auxiliary: Callable[[Batch], Tensor | None] | None,
-    ) -> tuple[np.ndarray, list[float], int]:
-        """All epochs of one update.
+    ) -> tuple[dict[str, float], int]:
+        """All epochs of one update, from the learner's full rollout buffer.
 
         Returns:
-            What was logged (n_minibatches, 6), the auxiliary losses, and the epochs begun.
+            SB3's records by name (means over all minibatches, the divergence's over the last epoch), and the epochs
+            begun.
         """
+        rollout = Rollout(learner.rollout_buffer)
         stacked, optimiser = self.stacked, self.policy.optimizer
         if stacked.inputs.symbolic:
             some = taken(rollout.observations, slice(SAMPLE))
@@ -109,7 +110,7 @@ class CompiledPPO:
             if done < per_epoch:
                 break
         stacked.store()
-        return logged[:used], added, begun
+        return _records(logged[:used], logged[(begun - 1) * per_epoch : used], added), begun
 
     def _epoch(
         self,
@@ -185,6 +186,20 @@ class CompiledPPO:
         if n > len(self._rows):
             self._rows = np.arange(n)
         return self._rows[:n]
+
+
+def _records(logged: np.ndarray, last_epoch: np.ndarray, added: list[float]) -> dict[str, float]:
+    """Rows (n_minibatches, 6) as SB3 names them."""
+    means = logged.mean(axis=0)
+    found = {
+        "entropy_loss": means[ppo.ENTROPY],
+        "policy_gradient_loss": means[ppo.POLICY],
+        "value_loss": means[ppo.VALUE],
+        "clip_fraction": means[ppo.CLIPPED],
+        "approx_kl": last_epoch[:, ppo.DIVERGENCE].mean(),
+        "loss": logged[-1, ppo.TOTAL],
+    }
+    return {key: float(value) for key, value in (found | ({"auxiliary_loss": np.mean(added)} if added else {})).items()}
 
 
 class Rollout:

@@ -42,6 +42,15 @@ class CompiledDQN:
         """Whether policy and optimiser still are what they were."""
         return plain_adam(self.policy.optimizer) and self.policy.device.type == "cpu"
 
+    def reads(self, buffer: Any) -> bool:
+        """Whether a replay buffer is SB3's plain one, with observations and actions as compiled code takes them."""
+        return (
+            type(buffer) is ReplayBuffer
+            and "sample" not in vars(buffer)
+            and buffer.observations.dtype in (np.float32, np.uint8, np.int8, np.bool_)
+            and buffer.actions.dtype == np.int64
+        )
+
     def load(self) -> None:
         """Take the weights that act as they are now."""
         self.acting.load()
@@ -169,16 +178,6 @@ def _q_network(network: Any) -> Stacks | None:
         return None
     stacked = Stacks([layers], inputs)
     return stacked if stacked.is_all_of(network) else None
-
-
-def plain(buffer: Any) -> bool:
-    """Whether a replay buffer is SB3's plain one, with observations and actions as compiled code takes them."""
-    return (
-        type(buffer) is ReplayBuffer
-        and "sample" not in vars(buffer)
-        and buffer.observations.dtype in (np.float32, np.uint8, np.int8, np.bool_)
-        and buffer.actions.dtype == np.int64
-    )
 
 
 class Replay:
