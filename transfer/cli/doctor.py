@@ -40,6 +40,10 @@ def doctor(json: JsonOption = False) -> None:
         raise typer.Exit(2)
 
 
+TRIED = ("headstart/CartPole-v1", "headstart/DoorKey-5x5-v0")
+"""Games that are trained for a moment: numbers, and symbols of a grid."""
+
+
 def needed() -> list[str]:
     """The distributions that Headstart says it needs, without those of its extras."""
     try:
@@ -50,21 +54,26 @@ def needed() -> list[str]:
 
 
 def trial() -> list[str]:
-    """Train for a moment in a folder that is thrown away; the fault, if it fails."""
+    """Train for a moment in a folder that is thrown away; the faults, if it fails.
+
+    What is compiled for these games is kept, so that no later training waits for it.
+    """
     from agents.algorithms import resolve
     from agents.config import Evaluation, RunConfig
     from envs.task import Task
     from transfer.carry import train_run
 
-    task = Task(game="headstart/CartPole-v1")
-    few = resolve(task, "ppo", {"n_envs": 2, "n_steps": 16, "batch_size": 32, "n_epochs": 1})
-    config = RunConfig(task=task, hyperparameters=few, steps=64, evaluation=Evaluation(every=64, episodes=1))
-    try:
-        with TemporaryDirectory() as folder:
-            train_run(config, Path(folder))
-    except Exception as error:
-        return [f"a training of {config.steps} steps fails: {type(error).__name__}: {error}"]
-    return []
+    faults = []
+    for game in TRIED:
+        task = Task(game=game)
+        few = resolve(task, "ppo", {"n_envs": 2, "n_steps": 16, "batch_size": 32, "n_epochs": 1})
+        config = RunConfig(task=task, hyperparameters=few, steps=64, evaluation=Evaluation(every=64, episodes=1))
+        try:
+            with TemporaryDirectory() as folder:
+                train_run(config, Path(folder))
+        except Exception as error:
+            faults.append(f"{game}: a training of {config.steps} steps fails: {type(error).__name__}: {error}")
+    return faults
 
 
 def shadowed() -> list[str]:
