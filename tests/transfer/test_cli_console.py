@@ -119,4 +119,7 @@ def test_the_doctor_trains(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
 
     monkeypatch.setattr("transfer.carry.train_run", broken)
     assert run(["doctor", "--json"]) == 2
-    assert json.loads(capsys.readouterr().out)["faults"] == ["a training of 64 steps fails: RuntimeError: no room"]
+    assert json.loads(capsys.readouterr().out)["faults"] == [
+        f"{game}: a training of 64 steps fails: RuntimeError: no room"
+        for game in ("headstart/CartPole-v1", "headstart/DoorKey-5x5-v0")
+    ]
