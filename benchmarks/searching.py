@@ -50,7 +50,8 @@ FIRST: list[Hyperparameters] = [
         "n_epochs": 4,
         "learning_rate": 0.002,
         "ent_coef": 0.03,
-        "gae_lambda": 0.99,
+        "gamma": 0.98,
+        "activation": "relu",
     },
     {"n_envs": 256, "n_steps": 32, "batch_size": 2048, "n_epochs": 4, "learning_rate": 0.005, "ent_coef": 0.01},
 ]
@@ -67,7 +68,7 @@ class Space:
     rollout: int
     """The longest rollout, in transitions."""
     keep: Mapping[str, Any] = field(default_factory=dict)
-    """Hyperparameters that are not searched."""
+    """Hyperparameters that are not searched; `decay`, `constant` or `linear`, is the learning rate's."""
 
     def distributions(self) -> dict[str, Any]:
         """What Optuna chooses from."""
@@ -90,7 +91,7 @@ class Space:
             elif name == "horizon":
                 made["gamma"] = round(1 - short(1 / value), 4)
             elif name == "learning_rate":
-                made[name] = f"lin_{short(value)}" if found["decay"] == "linear" else short(value)
+                made[name] = f"lin_{short(value)}" if (found | dict(self.keep))["decay"] == "linear" else short(value)
             elif name == "net_arch":
                 made[name] = NETS[value]
             elif name != "decay":
@@ -120,10 +121,12 @@ class Space:
         n_steps = min(hyperparameters["n_steps"], self.rollout // n_envs)
         batch_size = min(hyperparameters["batch_size"], n_envs * n_steps)
         bounded = hyperparameters | {"n_envs": n_envs, "n_steps": n_steps, "batch_size": batch_size}
-        return complete("ppo", ALGORITHMS.load("ppo"), bounded | dict(self.keep))
+        kept = {name: value for name, value in self.keep.items() if name != "decay"}
+        return complete("ppo", ALGORITHMS.load("ppo"), bounded | kept)
 
     def _searched(self, name: str) -> bool:
-        return {"horizon": "gamma", "decay": "learning_rate"}.get(name, name) not in self.keep
+        kept = {"horizon": "gamma", "decay": "learning_rate"}.get(name, name)
+        return not {name, kept} & self.keep.keys()
 
 
 def cost(attempts: Mapping[Target, Sequence[Attempt]]) -> float:

@@ -32,13 +32,14 @@ def of(seconds: float | None, score: float = 100.0) -> Any:
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**31), rollout=st.sampled_from([256, 4096, 16384]))
 def test_whatever_is_tried_makes_sense_and_comes_back_from_a_record(seed: int, rollout: int) -> None:
-    space = searching.Space(rollout, {"normalise_rewards": False})
+    space = searching.Space(rollout, {"normalise_rewards": False, "decay": "linear"})
     library = searching.optuna()
     study = library.create_study(sampler=library.samplers.RandomSampler(seed=seed))
     tried = space.decoded(study.ask(space.distributions()).params)
     assert tried["n_envs"] * tried["n_steps"] <= max(rollout, tried["n_envs"])
     assert tried["n_envs"] * tried["n_steps"] % tried["batch_size"] == 0
     assert tried["normalise_rewards"] is False
+    assert tried["learning_rate"].startswith("lin_")
     again = space.encoded(tried)
     assert again is not None
     assert space.decoded(again) == tried
