@@ -9,7 +9,7 @@ from scipy.stats import chi2_contingency
 
 from envs.grid import cells as c
 from envs.grid.solvable import solvable_each
-from tests.envs.grid import our_side
+from tests.envs.grid import minigrid_side, our_side
 from tests.envs.grid.our_side import SETUPS, Setup
 
 SAMPLE, PROOF = 500, 6000
@@ -173,6 +173,34 @@ def test_where_there_are_few_layouts_both_have_them_all(name: str, number: int) 
     ]
     assert distinct[0] == distinct[1]
     assert len(distinct[0]) == number
+
+
+@pytest.mark.parametrize(
+    "setup", [("Dynamic-Obstacles-6x6-v0", {}), ("Dynamic-Obstacles-Random-5x5-v0", {"n_obstacles": 3})]
+)
+def test_obstacles_move_as_minigrids(setup: Setup) -> None:
+    """From one world, where each of them goes to, and where all of them go to."""
+    count = 3000
+    worlds, env = our_side.make(*setup, count=count), minigrid_side.make(*setup)
+    for seed in range(4):
+        our_side.start(worlds, [seed] * count)
+        world = next(our_side.each(worlds))
+        worlds.seed(worlds.everyone, list(range(count)))
+        found = []
+        for chance in range(count):
+            minigrid_side.put(env, world, worlds.setting.missions[0], chance)
+            env.step(c.TURN_LEFT)
+            found.append(minigrid_side.places(env))
+        worlds.step(np.full(count, c.TURN_LEFT))
+        for which in (slice(None), 0, 1, -1):
+            mine, others = (
+                np.unique(places[:, which].reshape(count, -1), axis=0, return_inverse=True)
+                for places in (worlds.obstacles, np.array(found))
+            )
+            assert np.array_equal(mine[0], others[0]) or which == slice(None), "the same places"
+            if np.array_equal(mine[0], others[0]) and len(mine[0]) > 1:
+                table = np.array([np.bincount(side[1].ravel(), minlength=len(mine[0])) for side in (mine, others)])
+                assert chi2_contingency(_pooled(table), correction=False).pvalue > SUSPICIOUS / 16
 
 
 def _turned(sides: Sides) -> Sides:
