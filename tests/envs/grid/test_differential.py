@@ -294,6 +294,39 @@ def test_some_worlds_of_each_family_go_on_as_minigrids(family: str) -> None:
     assert found["goal"] + found["success"]
 
 
+@pytest.mark.parametrize("family", ["DoorKey", "UnlockPickup", "Fetch", "GoToDoor"])
+def test_every_action_on_everything_with_everything_in_hand(family: str) -> None:
+    """One step each: all that can lie ahead, all that can be carried, all actions."""
+    setup = SETUPS[family][0]
+    worlds, env = our_side.make(*setup, count=1), minigrid_side.make(*setup)
+    our_side.start(worlds, [1])
+    cells, status, obstacles = next(our_side.each(worlds))
+    cells[cells & c.WANTED > 0] = c.EMPTY
+    cells[1:4, 1:3], status[[c.X, c.Y, c.DIRECTION]] = c.EMPTY, (1, 2, c.RIGHT)
+    hues = [colour << 4 for colour in range(6)]
+    things = [kind | hue for kind in (c.FLOOR, c.KEY, c.BALL, c.BOX) for hue in hues] + [
+        c.EMPTY,
+        c.WALL,
+        c.GOAL,
+        c.LAVA,
+    ]
+    doors = [c.DOOR | hue | state << 7 for hue in hues for state in range(3)]
+    special = [c.BOX | c.GREY << 4 | c.HOLDS_KEY | c.RED << 10]
+    special += [c.BOX | c.RED << 4 | c.WANTED] if family == "UnlockPickup" else []
+    carried = [c.EMPTY, c.BALL | c.BLUE << 4, *(c.KEY | hue for hue in hues), special[0]]
+    before, chosen = [], []
+    for thing in things + doors + special:
+        for hands in carried if family != "Fetch" else [c.EMPTY]:
+            for action in range(7):
+                world = (cells.copy(), status.copy(), obstacles)
+                world[0][2, 2], world[1][c.CARRYING] = thing, hands
+                before.append(world)
+                chosen.append(action)
+    many = our_side.make(*setup, count=len(before))
+    none = np.zeros((1, len(before), 0, 2), dtype=np.int16)
+    assert compare(env, play(many, before, np.random.default_rng(0), none, np.array([chosen]))) == len(before)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_whole_episodes_go_on_as_minigrids_to_their_good_end(family: str) -> None:
     for setup in SETUPS[family]:
