@@ -13,7 +13,23 @@ def fuse(optimizer: torch.optim.Optimizer) -> None:
     for group in optimizer.param_groups:
         if not group.get("fused") and not group["capturable"] and not group["differentiable"]:
             on_cpu = all(p.device.type == "cpu" and p.is_floating_point() for p in group["params"])
-            group["fused"], group["foreach"] = (True, False) if on_cpu else (group["fused"], group["foreach"])
+            if on_cpu:
+                group["fused"], group["foreach"] = True, False
+                for parameter in group["params"]:
+                    _lay_out_alike(parameter, optimizer.state.get(parameter, {}))
+
+
+def unfuse(optimizer: torch.optim.Optimizer) -> None:
+    """Let moments be laid out otherwise than their parameters, which the one kernel would take for another order."""
+    for group in optimizer.param_groups:
+        group["fused"] = None
+
+
+def _lay_out_alike(parameter: nn.Parameter, state: dict[str, Tensor]) -> None:
+    """Lay out an optimiser's tensors as the parameter."""
+    for name, held in state.items():
+        if held.shape == parameter.shape and held.stride() != parameter.stride():
+            state[name] = torch.empty_like(parameter.data).copy_(held)
 
 
 @torch.no_grad()

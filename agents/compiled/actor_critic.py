@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from agents.compiled import stacks, steps
 from agents.encoders import FlatEncoder, Planes, PlanesEncoder, SymbolsEncoder
+from agents.optimising import unfuse
 
 KINDS: dict[type[nn.Module], int] = {nn.Tanh: stacks.TANH, nn.ReLU: stacks.RELU}
 
@@ -249,6 +250,7 @@ class Stacks:
 
     def share_optimiser(self, optimiser: torch.optim.Optimizer) -> None:
         """Take Adam's learning rates, and let its moments and steps be these arrays from now on."""
+        unfuse(optimiser)
         groups = {id(p): group for group in optimiser.param_groups for p in group["params"]}
         parameters = [p for linear in self.linears for p in (linear.weight, linear.bias)]
         for t, (parameter, views) in enumerate(zip(parameters, self._states, strict=True)):
