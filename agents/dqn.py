@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from agents.compiled import compiled_dqn
 from agents.optimising import clip_gradients, fuse
 from agents.outputs import Batch, Observations, Outputs
-from agents.transitions import collect
+from agents.transitions import KNOWN, collect
 
 if TYPE_CHECKING:
     from agents.compiled.q_learner import CompiledDQN
@@ -70,11 +70,11 @@ class DQN(stable_baselines3.DQN):
 
     def _collects(self, buffer: ReplayBuffer, action_noise: ActionNoise | None) -> bool:
         """Whether transitions can be collected with arrays."""
-        plainly = type(buffer) is ReplayBuffer and "add" not in vars(buffer)
+        plainly = type(buffer) in KNOWN and "add" not in vars(buffer)
         own = all(getattr(type(self), name) is getattr(stable_baselines3.DQN, name) for name in ACTING)
         return plainly and own and action_noise is None and self._vec_normalize_env is None
 
-    def _best(self, observations: np.ndarray) -> np.ndarray:
+    def _best(self, observations: Any) -> np.ndarray:
         return self.policy.predict(observations)[0]
 
     def _compiled(self) -> "CompiledDQN | None":

@@ -5,15 +5,18 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import should_collect_more_steps
 from stable_baselines3.common.vec_env import VecEnv
 
 from envs.batched import Stepped, stepped
+from envs.observations import put
 
-Act = Callable[[np.ndarray], np.ndarray]
+KNOWN = (ReplayBuffer, DictReplayBuffer)
+"""Replay buffers whose arrays are read and written without their methods."""
+Act = Callable[[Any], np.ndarray]
 """The best actions (B,) in observations (B, …)."""
 
 
@@ -37,7 +40,7 @@ def collect(
     callback.on_rollout_start()
     while should_collect_more_steps(train_freq, steps, episodes):
         observations = learner._last_obs
-        actions = explore(learner, act, observations, learning_starts)
+        actions = explore(learner, act, observations, learning_starts, env.num_envs)
         step = stepped(env, actions)
         learner.num_timesteps += env.num_envs
         steps += 1
@@ -75,25 +78,25 @@ def collect(
     return RolloutReturn(steps * env.num_envs, episodes, continue_training=True)
 
 
-def explore(learner: Any, act: Act, observations: np.ndarray, learning_starts: int) -> np.ndarray:
-    """ε-greedy actions (B,) as SB3 draws them: all environments act at random in the same steps."""
+def explore(learner: Any, act: Act, observations: Any, learning_starts: int, n: int) -> np.ndarray:
+    """ε-greedy actions of n environments as SB3 draws them: all of them act at random in the same steps."""
     if learner.num_timesteps >= learning_starts and np.random.rand() >= learner.exploration_rate:  # noqa: NPY002
         return act(observations)
     space: spaces.Discrete = learner.action_space
-    if len(observations) == 1 or type(space) is not spaces.Discrete:
-        return np.array([space.sample() for _ in range(len(observations))])
-    return space.start + space.np_random.integers(space.n, size=len(observations), dtype=space.dtype.type)  # same draws
+    if n == 1 or type(space) is not spaces.Discrete:
+        return np.array([space.sample() for _ in range(n)])
+    return space.start + space.np_random.integers(space.n, size=n, dtype=space.dtype.type)  # the same draws
 
 
-def store(buffer: ReplayBuffer, observations: np.ndarray, actions: np.ndarray, step: Stepped) -> None:
-    """Add a transition of each environment, as `ReplayBuffer.add` does; the last observations are the episodes' own."""
-    at, shape = buffer.pos, buffer.observations.shape[1:]
-    buffer.observations[at] = observations.reshape(shape)
-    following = (at + 1) % buffer.buffer_size
-    seen = buffer.observations[following] if buffer.optimize_memory_usage else buffer.next_observations[at]
-    seen[:] = step.observations.reshape(shape)
+def store(buffer: ReplayBuffer, observations: Any, actions: np.ndarray, step: Stepped) -> None:
+    """Add a transition of each environment, as SB3's `add` does; what follows an end is the episode's own."""
+    at, following = buffer.pos, (buffer.pos + 1) % buffer.buffer_size
+    put(buffer.observations, at, observations)
+    one_array = buffer.optimize_memory_usage
+    seen, place = (buffer.observations, following) if one_array else (buffer.next_observations, at)
+    put(seen, place, step.observations)
     if len(step.ended):
-        seen[step.ended] = np.reshape(step.final_observations, (len(step.ended), *shape[1:]))
+        put(seen, (place, step.ended), step.final_observations)
     buffer.actions[at] = actions.reshape(buffer.actions.shape[1:])
     buffer.rewards[at] = step.rewards
     buffer.dones[at] = step.dones

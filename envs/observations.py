@@ -23,3 +23,12 @@ def stacked(observations: Sequence[Any]) -> Any:
     if isinstance(observations[0], dict):
         return {name: np.stack([one[name] for one in observations]) for name in observations[0]}
     return np.stack(observations)
+
+
+def put(held: Any, where: Any, observations: Any) -> None:
+    """A batch into its place in arrays (n_steps, n_envs, …), whatever shape is held there for one observation."""
+    if isinstance(held, dict):
+        for name, array in held.items():
+            put(array, where, observations[name])
+    else:
+        held[where] = observations.reshape(-1, *held.shape[2:])

@@ -8,7 +8,7 @@ from agents.compiled.stacks import CHUNK, backward, forward, give_back_relative,
 from agents.compiled.steps import adam, clip
 from envs.compiling import compiled
 
-DISCOUNT, MOST_NORM, BETA1, BETA2, EPSILON = range(5)
+MOST_NORM, BETA1, BETA2, EPSILON = range(4)
 """Places in the array of settings."""
 
 
@@ -25,13 +25,13 @@ def look(net: Any, inputs: Any, rows: Any, q_values: Any) -> None:
 
 
 @compiled
-def aim(net: Any, inputs: Any, transitions: Any, rows: Any, next_rows: Any, discount: float, aims: Any) -> int:
+def aim(net: Any, inputs: Any, transitions: Any, rows: Any, discount: float, aims: Any) -> int:
     """Regression targets (n,) of some transitions: y = r + γ (1 - terminated) max_a Q_target(s', a), Mnih et al. 2015.
 
     Args:
-        net, inputs: the target network, and where it finds observations.
-        transitions: actions int64, rewards, ends and time limits float32, each (n_rows,).
-        rows, next_rows: which transitions (n,), and in which rows what followed is seen.
+        net, inputs: the target network, and what it sees after the transitions.
+        transitions: actions int64, rewards, ends and time limits float32, each (n,).
+        rows: 0 to n - 1.
         discount: γ.
         aims: the results.
 
@@ -44,7 +44,7 @@ def aim(net: Any, inputs: Any, transitions: Any, rows: Any, next_rows: Any, disc
     gamma, unknown = np.float32(discount), 0
     for s in range(0, rows.size, CHUNK):
         c = min(CHUNK, rows.size - s)
-        take_in(inputs, next_rows[s : s + c], 0)
+        take_in(inputs, rows[s : s + c], 0)
         forward(params, layers, stacks[0], x, active, counts, relative, bases, work, 0, c)
         following = output(layers, stacks[0], work, counts.size, 0, c)
         for i in range(c):
@@ -52,24 +52,23 @@ def aim(net: Any, inputs: Any, transitions: Any, rows: Any, next_rows: Any, disc
             for j in range(1, following.shape[1]):
                 best = max(best, following[i, j])
             goes_on = np.float32(1) - ends[r] * (np.float32(1) - limits[r])
-            aims[s + i] = rewards[r] + goes_on * gamma * best
+            aims[r] = rewards[r] + goes_on * gamma * best
             unknown += not 0 <= actions[r] < following.shape[1]
     return unknown
 
 
 @compiled
-def head(q_values: Any, actions: Any, rows: Any, aims: Any, batch: int, d: Any) -> float:
+def head(q_values: Any, actions: Any, aims: Any, batch: int, d: Any) -> float:
     """The smooth L1 loss of c rows of a minibatch, summed, and the gradient of its mean at action values (c, n)."""
     whole = np.float32(1.0 / batch)
     loss = 0.0
-    for i in range(rows.size):
+    for i in range(actions.size):
         for j in range(d.shape[1]):
             d[i, j] = 0
-        action = actions[rows[i]]
-        error = q_values[i, action] - aims[i]
+        error = q_values[i, actions[i]] - aims[i]
         size = abs(error)
         loss += float(0.5 * error * error if size < 1 else size - 0.5)
-        d[i, action] = min(max(error, np.float32(-1)), np.float32(1)) * whole
+        d[i, actions[i]] = min(max(error, np.float32(-1)), np.float32(1)) * whole
     return loss
 
 
@@ -89,25 +88,24 @@ def begin(net: Any, moments: Any, inputs: Any, rows: Any) -> None:
 
 
 @compiled
-def propagate(net: Any, moments: Any, inputs: Any, actions: Any, rows: Any, aims: Any, others: Any) -> float:
+def propagate(net: Any, moments: Any, inputs: Any, actions: Any, aims: Any, others: Any) -> float:
     """The smooth L1 loss of a minibatch; the gradient is that of this loss and of another.
 
     Args:
-        net, moments, inputs: of the network that learns; `begin` was called with the same rows.
-        actions: (n_rows,).
-        rows, aims: (n,).
+        net, moments, inputs: of the network that learns; `begin` was called with the minibatch's rows.
+        actions, aims: (n,).
         others: the other loss's gradient at the action values (n, n_actions), or empty where there is none.
     """
     params, layers, stacks, _, _, work = net
     grad, _, _, _, _, _, delta, spare, product = moments
     positions, x, active, counts = inputs[2], inputs[6], inputs[7], inputs[8]
     loss = 0.0
-    for s in range(0, rows.size, CHUNK):
-        c = min(CHUNK, rows.size - s)
+    for s in range(0, actions.size, CHUNK):
+        c = min(CHUNK, actions.size - s)
         q_values = output(layers, stacks[0], work, counts.size, s, c)
         n = q_values.shape[1]
         d = delta[: c * n].reshape(c, n)
-        loss += head(q_values, actions, rows[s : s + c], aims[s : s + c], rows.size, d)
+        loss += head(q_values, actions[s : s + c], aims[s : s + c], actions.size, d)
         if others.size > 0:
             for i in range(c):
                 for j in range(n):
@@ -115,7 +113,7 @@ def propagate(net: Any, moments: Any, inputs: Any, actions: Any, rows: Any, aims
         backward(params, layers, stacks[0], x, active, counts, work, delta, spare, product, grad, s, c)
     if active.shape[1] > 0:
         give_back_relative(grad, layers, stacks, positions)
-    return float(loss / rows.size)
+    return float(loss / actions.size)
 
 
 @compiled
@@ -127,10 +125,19 @@ def step(params: Any, moments: Any, settings: Any) -> None:
 
 
 @compiled
-def learn(net: Any, moments: Any, inputs: Any, actions: Any, rows: Any, aims: Any, settings: Any, losses: Any) -> None:
-    """A step for each minibatch of a round: rows and aims (n_minibatches, B); their losses (n_minibatches,)."""
+def learn(
+    net: Any, moments: Any, inputs: Any, actions: Any, aims: Any, rows: Any, batch_size: int, settings: Any, losses: Any
+) -> None:
+    """A step for each minibatch of n transitions, in the order of their rows: 0 to n - 1.
+
+    Args:
+        net, moments, inputs: of the network that learns.
+        actions, aims, rows: (n,).
+        losses: the loss of each minibatch, the results.
+    """
     none = np.zeros((0, 0), np.float32)
-    for k in range(rows.shape[0]):
-        begin(net, moments, inputs, rows[k])
-        losses[k] = propagate(net, moments, inputs, actions, rows[k], aims[k], none)
+    for k in range(losses.size):
+        some = slice(k * batch_size, (k + 1) * batch_size)
+        begin(net, moments, inputs, rows[some])
+        losses[k] = propagate(net, moments, inputs, actions[some], aims[some], none)
         step(net[0], moments, settings)

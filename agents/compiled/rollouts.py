@@ -9,7 +9,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.compiled.learner import CompiledPPO
 from agents.compiled.ppo import estimate
 from envs.batched import stepped
-from envs.observations import taken
+from envs.observations import put, taken
 
 
 def collect(
@@ -57,7 +57,7 @@ def collect(
         if step.cut.any():
             which = step.ended[step.cut]
             rewards[which] += learner.gamma * compiled.values(taken(step.final_observations, step.cut))
-        _put(buffer.observations, t, observations)
+        put(buffer.observations, t, observations)
         buffer.actions[t, :, 0] = actions
         buffer.rewards[t] = rewards
         buffer.episode_starts[t] = learner._last_episode_starts
@@ -88,12 +88,3 @@ def _rewind(buffer: RolloutBuffer) -> None:
     if buffer.generator_ready or buffer.values.shape != (buffer.buffer_size, buffer.n_envs):
         buffer.reset()
     buffer.pos, buffer.full = 0, False
-
-
-def _put(held: Any, t: int, observations: Any) -> None:
-    """Observations (n_envs, …) into step t of a buffer's arrays."""
-    if isinstance(held, dict):
-        for name, array in held.items():
-            _put(array, t, observations[name])
-    else:
-        held[t] = observations.reshape(held.shape[1:])

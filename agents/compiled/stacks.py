@@ -28,7 +28,8 @@ LINEAR, TANH, RELU = range(3)
 """Kinds of activations."""
 OFFSET, STEP, COMMON, HIGHEST = range(4)
 """Rows of the table of positions, int32: the first plane; 1, or 0 for a plane that is one already; the commonest
-symbol; the highest symbol, which any above it is taken for, so that nothing outside the weights is ever touched."""
+symbol, or -1 where none is left out; the highest symbol, which any above it is taken for, so that nothing outside the
+weights is ever touched."""
 
 
 @compiled(fast=True)
@@ -145,7 +146,7 @@ def take_relative(params: Any, layers: Any, stacks: Any, positions: Any, relativ
         for j in range(start, start + n_in * n):
             relative[j] = params[j]
         for k in range(positions.shape[1]):
-            if positions[STEP, k] == 0:
+            if positions[STEP, k] == 0 or positions[COMMON, k] < 0:
                 continue
             at = start + (positions[OFFSET, k] + positions[COMMON, k]) * n
             common = params[at : at + n]
@@ -167,7 +168,7 @@ def give_back_relative(grad: Any, layers: Any, stacks: Any, positions: Any) -> N
         start = layer[WEIGHTS]
         total = grad[layer[BIAS] : layer[BIAS] + n]
         for k in range(positions.shape[1]):
-            if positions[STEP, k] == 0:
+            if positions[STEP, k] == 0 or positions[COMMON, k] < 0:
                 continue
             own = positions[OFFSET, k] + positions[COMMON, k]
             end = positions[OFFSET, k + 1] if k + 1 < positions.shape[1] else n_in
