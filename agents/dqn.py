@@ -43,6 +43,8 @@ class DQN(stable_baselines3.DQN):
     _known: "CompiledDQN | None" = None
     _known_to: Any = None
 
+    acts_from_the_start: bool = False
+    """Whether to act by the policy before `learning_starts` too, instead of at random."""
     compiles: bool = True
     """Whether to learn in compiled code where that knows the policy."""
 
@@ -57,6 +59,7 @@ class DQN(stable_baselines3.DQN):
         log_interval: int | None = None,
     ) -> RolloutReturn:
         """Play and fill the buffer, as SB3 does."""
+        learning_starts = 0 if self.acts_from_the_start else learning_starts
         if not self._collects(replay_buffer, action_noise):
             return super().collect_rollouts(
                 env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval
@@ -71,7 +74,10 @@ class DQN(stable_baselines3.DQN):
     def _collects(self, buffer: ReplayBuffer, action_noise: ActionNoise | None) -> bool:
         """Whether transitions can be collected with arrays."""
         plainly = type(buffer) in KNOWN and "add" not in vars(buffer)
-        own = all(getattr(type(self), name) is getattr(stable_baselines3.DQN, name) for name in ACTING)
+        own = all(
+            name not in vars(self) and getattr(type(self), name) is getattr(stable_baselines3.DQN, name)
+            for name in ACTING
+        )
         return plainly and own and action_noise is None and self._vec_normalize_env is None
 
     def _best(self, observations: Any) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from agents.dqn import DQN
 from agents.networks import action_head, encoders, value_head
 from envs.errors import ConfigError
 from transfer.method import Crossing, Method, MethodSettings, Place, family
@@ -132,6 +133,9 @@ def parameters(policy: "BasePolicy", part: Part) -> list["nn.Parameter"]:
 
 def _act_from_the_start(learner: OffPolicyAlgorithm) -> None:
     """Skip the phase in which Stable-Baselines3 draws actions from the space; keep the one in which it only looks."""
+    if isinstance(learner, DQN):
+        learner.acts_from_the_start = True
+        return
     sample = learner._sample_action
 
     def sample_action(learning_starts: int, *arguments: Any, **named: Any) -> Any:

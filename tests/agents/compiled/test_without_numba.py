@@ -23,7 +23,7 @@ assert train(config, sys.argv[1]).done
 
 
 def test_without_numba_learning_is_slower_and_says_so(tmp_path: Path) -> None:
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", WITHOUT, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
