@@ -64,7 +64,8 @@ class DQN(stable_baselines3.DQN):
             return super().collect_rollouts(
                 env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval
             )
-        self.policy.set_training_mode(False)
+        if self.policy.training or self.q_net.training:
+            self.policy.set_training_mode(False)
         compiled = self._compiled()
         if compiled is not None:
             compiled.load()
@@ -93,7 +94,6 @@ class DQN(stable_baselines3.DQN):
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """A round of updates, each from one minibatch of the replay buffer, drawn in SB3's order."""
-        self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         compiled = self._compiled()
         if compiled is not None and compiled.reads(self.replay_buffer) and self._vec_normalize_env is None:
@@ -108,6 +108,7 @@ class DQN(stable_baselines3.DQN):
 
     def _train_by_autograd(self, gradient_steps: int, batch_size: int) -> tuple[list[float], list[float]]:
         """DQN's own losses (gradient_steps,), and the auxiliary losses."""
+        self.policy.set_training_mode(True)
         fuse(self.policy.optimizer)
         parameters = list(self.q_net.parameters())
         losses, added_losses = [], []

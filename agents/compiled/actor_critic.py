@@ -83,6 +83,11 @@ class Inputs:
         """Whether observations are symbols."""
         return bool(self.positions.shape[1])
 
+    @property
+    def leaves_out(self) -> bool:
+        """Whether some symbols are left out of the lists, as `stacks` says."""
+        return bool((self.positions[stacks.STEP] * (self.positions[stacks.COMMON] >= 0)).any())
+
     def number(self, observations: Any) -> int:
         """How many observations (n, …) there are."""
         return len(observations[self.parts[0]] if self.parts else observations)
@@ -158,7 +163,7 @@ class Stacks:
         self.params, self.grad, self.first, self.second = (np.zeros(at, np.float32) for _ in range(4))
         self.rates, self.taken = np.zeros(len(tensors)), np.zeros(len(tensors), np.float32)
         symbolic = inputs.symbolic
-        self.relative = np.zeros(at if symbolic else 0, np.float32)
+        self.relative = np.zeros_like(self.params) if inputs.leaves_out else self.params
         self.bases = np.zeros(base, np.float32)
         self._widest = max(
             max(layer.linear.in_features if i else 1, layer.linear.out_features)
@@ -224,8 +229,7 @@ class Stacks:
 
     def load(self) -> None:
         """Take the weights of the network."""
-        for linear, row in zip(self.linears, self.layers, strict=True):
-            weights, biases = self._parts(self.params, row)
+        for linear, (weights, biases) in zip(self.linears, self._params, strict=True):
             weights[:] = linear.weight.detach().numpy().T
             biases[:] = linear.bias.detach().numpy()
         if self.inputs.symbolic:
@@ -233,18 +237,17 @@ class Stacks:
                 self.params, self.layers, self.stacks, self.inputs.positions, self.relative, self.bases
             )
 
+    @torch.no_grad()
     def store(self) -> None:
         """Give the weights back to the network."""
-        with torch.no_grad():
-            for linear, row in zip(self.linears, self.layers, strict=True):
-                weights, biases = self._parts(self.params, row)
-                linear.weight.copy_(torch.from_numpy(weights.T))
-                linear.bias.copy_(torch.from_numpy(biases))
+        for linear, (weights, biases) in zip(self.linears, self._params, strict=True):
+            linear.weight.copy_(torch.from_numpy(weights.T))
+            linear.bias.copy_(torch.from_numpy(biases))
 
     def add_gradients(self) -> None:
         """Add the gradients that the network's own parameters hold."""
-        for linear, row in zip(self.linears, self.layers, strict=True):
-            for own, parameter in zip(self._parts(self.grad, row), (linear.weight, linear.bias), strict=True):
+        for linear, gradients in zip(self.linears, self._parts(self.grad), strict=True):
+            for own, parameter in zip(gradients, (linear.weight, linear.bias), strict=True):
                 if parameter.grad is not None:
                     own += parameter.grad.numpy().T
 
@@ -260,29 +263,32 @@ class Stacks:
             if not self.tensors[t, steps.LEARNS]:
                 continue
             state = optimiser.state[parameter]
-            if all(state.get(name) is view for name, view in views.items()):
-                continue
             for name, view in views.items():
-                view.copy_(torch.as_tensor(state.get(name, 0.0)))
-            state.update(views)
+                if state.get(name) is not view:
+                    state[name] = view.copy_(torch.as_tensor(state.get(name, 0.0)))
 
     @cached_property
     def _states(self) -> list[dict[str, Tensor]]:
         """Adam's state of each tensor, in the memory of these arrays."""
         taken = torch.from_numpy(self.taken)
-        states: list[dict[str, Tensor]] = []
-        for row in self.layers:
-            first, second = self._parts(self.first, row), self._parts(self.second, row)
-            states += [
-                {"step": taken[len(states) + i], "exp_avg": torch.from_numpy(m.T), "exp_avg_sq": torch.from_numpy(v.T)}
-                for i, (m, v) in enumerate(zip(first, second, strict=True))
-            ]
-        return states
+        moments = [
+            (torch.from_numpy(first.T), torch.from_numpy(second.T))
+            for layer in zip(self._parts(self.first), self._parts(self.second), strict=True)
+            for first, second in zip(*layer, strict=True)
+        ]
+        return [
+            {"step": step, "exp_avg": first, "exp_avg_sq": second}
+            for step, (first, second) in zip(taken, moments, strict=True)
+        ]
 
-    def _parts(self, flat: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """W (n_in, n_out) and b (n_out,) of one layer in an array like the parameters."""
-        at, n_in, n, bias = (int(v) for v in row[:4])
-        return flat[at : at + n_in * n].reshape(n_in, n), flat[bias : bias + n]
+    @cached_property
+    def _params(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        return self._parts(self.params)
+
+    def _parts(self, flat: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """W (n_in, n_out) and b (n_out,) of each layer in an array like the parameters."""
+        places = ((int(v) for v in row[:4]) for row in self.layers)
+        return [(flat[at : at + n_in * n].reshape(n_in, n), flat[bias : bias + n]) for at, n_in, n, bias in places]
 
 
 def plain_adam(optimiser: torch.optim.Optimizer) -> bool:

@@ -39,7 +39,7 @@ class CompiledDQN:
 
     def fits(self) -> bool:
         """Whether policy and optimiser still are what they were."""
-        return plain_adam(self.policy.optimizer) and self.policy.device.type == "cpu"
+        return plain_adam(self.policy.optimizer) and self.acting.linears[0].weight.device.type == "cpu"
 
     def reads(self, buffer: Any) -> bool:
         """Whether a replay buffer is one whose arrays can be read without its methods."""

@@ -135,7 +135,11 @@ def take_in(inputs: Any, rows: Any, s: int) -> None:
 
 @compiled(fast=True)
 def take_relative(params: Any, layers: Any, stacks: Any, positions: Any, relative: Any, bases: Any) -> None:
-    """First layers relative to the commonest symbols (relative, as the parameters), and their biases (bases)."""
+    """First layers relative to the commonest symbols (relative, as the parameters), and their biases (bases).
+
+    Where no symbol is left out, `relative` may be the parameters themselves.
+    """
+    own = relative.ctypes.data != params.ctypes.data
     for s in range(stacks.shape[0]):
         layer = layers[stacks[s, FIRST]]
         n_in, n = layer[N_IN], layer[N_OUT]
@@ -143,8 +147,9 @@ def take_relative(params: Any, layers: Any, stacks: Any, positions: Any, relativ
         base = bases[stacks[s, BASE] : stacks[s, BASE] + n]
         for j in range(n):
             base[j] = params[layer[BIAS] + j]
-        for j in range(start, start + n_in * n):
-            relative[j] = params[j]
+        if own:
+            for j in range(start, start + n_in * n):
+                relative[j] = params[j]
         for k in range(positions.shape[1]):
             if positions[STEP, k] == 0 or positions[COMMON, k] < 0:
                 continue
