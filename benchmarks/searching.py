@@ -47,17 +47,19 @@ FIRST: list[Hyperparameters] = [
         "n_envs": 64,
         "n_steps": 64,
         "batch_size": 512,
-        "n_epochs": 4,
+        "n_epochs": 3,
         "learning_rate": 0.002,
         "ent_coef": 0.03,
+        "vf_coef": 1.0,
         "gamma": 0.98,
+        "gae_lambda": 0.9,
         "activation": "relu",
     },
     {"n_envs": 256, "n_steps": 32, "batch_size": 2048, "n_epochs": 4, "learning_rate": 0.005, "ent_coef": 0.01},
 ]
 """Good to begin with, from small rollouts to large ones; the rest is SB3's."""
 
-PATIENCE = 2.5
+PATIENCE = 2.0
 """Times the best cost so far after which a training on a single game is given up."""
 
 
@@ -168,7 +170,7 @@ class Search:
         self._spaces = space.distributions()
         self._study = library.create_study(
             sampler=library.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=8),
-            pruner=library.pruners.PercentilePruner(30.0, n_startup_trials=5),
+            pruner=library.pruners.MedianPruner(n_startup_trials=5),
         )
         for hyperparameters, value in known:
             self._best = min(self._best, value)
