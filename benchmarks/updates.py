@@ -135,9 +135,7 @@ class Several(nn.Module):
             nn.Parameter(torch.randn(SEEDS, *shape) * 0.1)
             for shape in ((4, 64), (64, 64), (64, 2), (4, 64), (64, 64), (64, 1))
         )
-        self.biases = nn.ParameterList(
-            nn.Parameter(torch.zeros(SEEDS, 1, weight.shape[2])) for weight in self.weights
-        )
+        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(SEEDS, 1, weight.shape[2])) for weight in self.weights)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """(seeds, B, 4) → logits (seeds, B, 2), values (seeds, B, 1)."""

@@ -23,8 +23,6 @@ assert train(config, sys.argv[1]).done
 
 
 def test_without_numba_learning_is_slower_and_says_so(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, str(tmp_path)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", WITHOUT, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("learning goes through PyTorch instead of compiled code, several times slower") == 1
