@@ -2,17 +2,21 @@
 
     .venv/bin/python benchmarks/dqn.py [--repeats 5] [--only WORD]
 
-The sides run in alternation in processes of their own, one torch thread, and are timed around `learn` by the processor
-time they take. All play the same environments with the same network; `DummyVecEnv` is what SB3's users have. Steps per
-second of processor time are printed, and ratios to SB3's.
+The sides run in alternation in processes of their own, one torch thread, and are timed around `learn`, once it has
+begun to learn, by the processor time they take. All play the same environments with the same network; a `DummyVecEnv`
+of Gymnasium's CartPole is what SB3's users have.
 """
 
 import argparse
-import statistics
-import subprocess
+import json
 import sys
 import time
 from typing import Any
+
+from beside import RUNS, Contender, Load, Table, measure, number, show, steps_per_second
+
+sys.path.append(str(RUNS))
+from report import versions
 
 ZOO = {
     "learning_rate": 2.3e-3,
@@ -51,8 +55,8 @@ SETTINGS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
 SIDES = ("SB3", "headstart, PyTorch", "headstart")
 
 
-def steps_per_second(side: str, setting: str) -> float:
-    """One measurement, in this process."""
+def train(side: str, setting: str, seed: int) -> dict[str, Any]:
+    """One measurement, in this process: steps, and seconds of processor time."""
     import torch
 
     from agents.algorithms import ALGORITHMS, build_learner
@@ -61,15 +65,17 @@ def steps_per_second(side: str, setting: str) -> float:
 
     torch.set_num_threads(1)
     game, n_envs, steps, settings = SETTINGS[setting]
-    algorithm = "sb3-dqn" if side == "SB3" else "dqn"
+    algorithm = "sb3-dqn" if side == SIDES[0] else "dqn"
     values = complete(algorithm, ALGORITHMS.load(algorithm), settings | {"n_envs": n_envs})
-    learner: Any = build_learner(algorithm, make_vec(game, n_envs=n_envs, seed=0), values, seed=0, device="cpu")
-    if side == "headstart, PyTorch":
+    learner: Any = build_learner(algorithm, make_vec(game, n_envs=n_envs, seed=seed), values, seed=seed, device="cpu")
+    if side == SIDES[1]:
         learner.compiles = False
     learner.learn(1_000 + 4 * n_envs * values["train_freq"])  # warm up
-    started, before = time.process_time(), learner.num_timesteps
+    began, before = time.process_time(), learner.num_timesteps
     learner.learn(steps, reset_num_timesteps=False)
-    return (learner.num_timesteps - before) / (time.process_time() - started)
+    seconds = time.process_time() - began
+    told = versions("torch", "stable-baselines3", "numba", "numpy")
+    return {"steps": learner.num_timesteps - before, "seconds": seconds, "versions": told}
 
 
 def main() -> None:
@@ -78,22 +84,24 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", default="", metavar="WORD", help="only settings with this in their names")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print(steps_per_second(*options.measure))
+        print(json.dumps(train(*options.measure, options.seed)))
         return
-    print(f"DQN steps per second of processor time, medians of {options.repeats}; in brackets: ratios to SB3")
-    print(f"{'':44}" + "".join(f"{side:>22}" for side in SIDES))
+    load = Load()
+    rows, everybody = [], []
     for setting in (name for name in SETTINGS if options.only in name):
-        found: dict[str, list[float]] = {side: [] for side in SIDES}
-        for _ in range(options.repeats):
-            for side in SIDES:
-                command = [sys.executable, __file__, "--measure", side, setting]
-                done = subprocess.run(command, check=True, capture_output=True, text=True)
-                found[side].append(float(done.stdout))
-        medians = [statistics.median(found[side]) for side in SIDES]
-        cells = (f"{median:,.0f} ({median / medians[0]:.2f})" for median in medians)
-        print(f"{setting:44}" + "".join(f"{cell:>22}" for cell in cells), flush=True)
+        command = [sys.executable, __file__, "--measure"]
+        found = measure([Contender(f"{side}, {setting}", [*command, side, setting]) for side in SIDES], options.repeats)
+        medians = [one.median(steps_per_second) for one in found]
+        ratios = (f"{medians[2] / other:.1f}" for other in medians[:2])
+        rows.append((setting, *map(number, medians), *ratios))
+        everybody += found
+    head = ("", *SIDES, "ratio to SB3", "ratio to PyTorch")
+    table = Table("Steps per second of processor time of DQN", head, rows)
+    table.describe(everybody, options.repeats, load)
+    show([table])
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def test_an_auxiliary_loss_of_none_changes_nothing() -> None:
         torch.manual_seed(0)
         np.random.seed(0)  # noqa: NPY002
         learner.train()
-    assert_same_parameters(*learners, tolerance=0)
+    assert_same_parameters(*learners, tolerance=1e-6)  # the same sums, taken in another order
     assert "train/auxiliary_loss" not in learners[0].logger.name_to_value
 
 

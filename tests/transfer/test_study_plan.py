@@ -204,4 +204,4 @@ def test_what_is_slow_once_is_not_counted_for_every_step(monkeypatch: pytest.Mon
     games: Any = Compiling()
     monkeypatch.setattr(checking.time, "perf_counter", lambda: games.time)
     assert checking._playing(games) == pytest.approx(0.005)
-    assert games.steps == pytest.approx(1 + checking.TRIED / 0.01, abs=1)
+    assert games.steps >= checking.DRAWN
