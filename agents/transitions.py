@@ -83,9 +83,9 @@ def explore(learner: Any, act: Act, observations: Any, learning_starts: int, n: 
     if learner.num_timesteps >= learning_starts and np.random.rand() >= learner.exploration_rate:  # noqa: NPY002
         return act(observations)
     space: spaces.Discrete = learner.action_space
-    if n == 1 or type(space) is not spaces.Discrete:
+    if n == 1 or type(space) is not spaces.Discrete or space.dtype != np.int64:
         return np.array([space.sample() for _ in range(n)])
-    return space.start + space.np_random.integers(space.n, size=n, dtype=space.dtype.type)  # the same draws
+    return space.start + space.np_random.integers(space.n, size=n)  # the same draws; of smaller types they are others
 
 
 def store(buffer: ReplayBuffer, observations: Any, actions: np.ndarray, step: Stepped) -> None:

@@ -47,8 +47,9 @@ def stepped(venv: VecEnv, actions: np.ndarray) -> Stepped:
     observations, rewards, dones, infos = venv.step(actions)
     ended = np.flatnonzero(dones)
     mine = [infos[index] for index in ended.tolist()]
-    cut = np.array([info.get("TimeLimit.truncated", False) for info in mine], dtype=bool)
-    last = [info["terminal_observation"] for info in mine]
+    told = ["terminal_observation" in info for info in mine]  # which foreign environments may not do
+    cut = np.array([info.get("TimeLimit.truncated", False) for info in mine], dtype=bool) & np.array(told, dtype=bool)
+    last = [info.get("terminal_observation", taken(observations, at)) for info, at in zip(mine, ended, strict=True)]
     return Stepped(
         observations,
         rewards,

@@ -1,6 +1,7 @@
 """DQN in compiled code against PyTorch's autograd and against plain SB3, for every kind of network it knows."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import stable_baselines3
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecEnvWrapper, VecNormalize
 from stable_baselines3.dqn.policies import DQNPolicy
 from torch import nn
 
@@ -17,6 +18,8 @@ from agents.compiled.q_learner import CompiledDQN
 from agents.dqn import DQN
 from agents.outputs import Batch, policy_outputs
 from agents.policy import Policy
+from agents.ppo import PPO
+from agents.transitions import explore
 from envs.observations import each
 from envs.task import Task
 from envs.vector import interface, make_vec
@@ -366,3 +369,38 @@ def test_images_are_collected_with_arrays_and_learnt_through_pytorch() -> None:
     assert made[0]._compiled() is None
     assert_alike(*made, tolerance=1e-5)
     np.testing.assert_array_equal(made[0].replay_buffer.next_observations, made[1].replay_buffer.next_observations)
+
+
+class Forgetful(VecEnvWrapper):
+    """Does not say what an episode ended with, as SB3 asks of all environments."""
+
+    def reset(self) -> Any:
+        return self.venv.reset()
+
+    def step_wait(self) -> Any:
+        observations, rewards, dones, infos = self.venv.step_wait()
+        for info in infos:
+            info.pop("terminal_observation", None)
+            info.pop("TimeLimit.truncated", None)
+        return observations, rewards, dones, infos
+
+
+@pytest.mark.parametrize("ours", [DQN, PPO])
+def test_environments_that_forget_last_observations_are_played_as_sb3_plays_them(ours: Any) -> None:
+    settings = {"learning_starts": 40, "buffer_size": 500} if ours is DQN else {"n_steps": 32, "batch_size": 64}
+    made = [
+        quiet(algorithm("MlpPolicy", Forgetful(toys(DISCRETE)), seed=0, device="cpu", **settings)).learn(256)
+        for algorithm in (ours, getattr(stable_baselines3, ours.__name__))
+    ]
+    assert_alike(*made, tolerance=2e-5)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+@pytest.mark.parametrize("n_actions", [2, 3, 18])
+def test_random_actions_are_the_spaces_samples(kind: Any, n_actions: int) -> None:
+    space, expected = (spaces.Discrete(n_actions, seed=5, dtype=kind) for _ in range(2))
+    learner = SimpleNamespace(action_space=space, num_timesteps=0)
+    for n in (3, 1, 4, 33):
+        found = explore(learner, lambda observations: np.zeros(0), None, learning_starts=10, n=n)
+        np.testing.assert_array_equal(found, [expected.sample() for _ in range(n)])
+    assert space.np_random.bit_generator.state == expected.np_random.bit_generator.state
