@@ -39,10 +39,27 @@ class Course(BaseCallback):
         self._grid = config.evaluation.grid(steps)
         self._snapshots = sorted({round(part * steps) for part in config.evaluation.snapshots if part < 1})
         self._told = 0.0
+        self._booked = 0  # of what the hooks took
+        self.spent = 0
+        """Transitions taken before the learner's own first step."""
 
     def start(self) -> None:
         """Before the first step: the evaluation that shows a jumpstart, and the first snapshot."""
         self._reach(0)
+
+    def spend(self, transitions: int) -> None:
+        """Book transitions that were taken before the learner's own first step.
+
+        Raises ConfigError once nothing of the budget is left.
+        """
+        self.spent += transitions
+        if self.spent >= self.config.steps:
+            raise ConfigError(
+                f"{self.spent:,} steps of the target were taken before the learner's first, and the budget is "
+                f"{self.config.steps:,}: give more steps, or let the method take fewer"
+            )
+        self._reach(self.spent)
+        self._report(self.spent)
 
     def finish(self) -> None:
         """After the last update: the evaluation at the budget."""
@@ -54,12 +71,21 @@ class Course(BaseCallback):
         self.hooks.schedule(min(1.0, self.num_timesteps / self.config.steps))
 
     def _on_step(self) -> bool:
+        self._book()
         reached = min(self.num_timesteps, self.config.steps - 1)  # the budget's own evaluation is `finish`'s
         if reached >= min(self._grid[:1] + self._snapshots[:1], default=self.config.steps):
             check_weights(self.policy.network, self.num_timesteps)
             self._reach(reached)
         self._report(self.num_timesteps)
         return True
+
+    def _book(self) -> None:
+        """Count what the hooks took of the target besides the learner's steps."""
+        taken = self.hooks.taken
+        if taken != self._booked:
+            self.model.num_timesteps += taken - self._booked
+            self.num_timesteps = self.model.num_timesteps
+            self._booked = taken
 
     def _reach(self, step: int) -> None:
         """Take the snapshots and evaluations that are due up to this step."""

@@ -4,6 +4,7 @@ Training calls these hooks and knows nothing else of transfer. The base class do
 from scratch; the floor above subclasses it.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,12 +21,30 @@ class Hooks:
     uses_auxiliary_loss: bool = False
     """Whether `auxiliary_loss` is to be called; learners without one skip all its cost."""
 
+    @property
+    def taken(self) -> int:
+        """World: transitions of the target taken so far that the learner did not see, such as a guide's.
+
+        Read after every step of the learner, and booked on its budget.
+        """
+        return 0
+
     def build(self, hyperparameters: dict[str, Any]) -> dict[str, Any]:
         """Start: the hyperparameters, architecture included, before the learner is built."""
         return hyperparameters
 
     def initialise(self, learner: "BaseAlgorithm") -> None:
-        """Start: the learner, built, before its first step and before its first evaluation."""
+        """Start: the learner, built, before its first evaluation. No transition of the target may be taken here."""
+
+    def prepare(self, learner: "BaseAlgorithm", spend: "Callable[[int], None]") -> None:
+        """Start: what takes transitions of the target before the learner's own first step, after the evaluation at 0.
+
+        Args:
+            learner: initialised.
+            spend: to be called with the number of transitions just taken, of all environments together. It books them
+                on the learner's budget and evaluates the learner as it is where the grid of evaluations says so.
+                Raises ConfigError once nothing of the budget is left.
+        """
 
     def wrap(self, venv: "VecEnv") -> "VecEnv":
         """World: the training environments, before any normalisation of rewards. Evaluation never sees it."""

@@ -89,6 +89,7 @@ class _Training:
     def __init__(self, config: RunConfig, hooks: Hooks, run: Run, journal: Journal) -> None:
         self.config, self.hooks, self.run, self.journal = config, hooks, run, journal
         self.wall, self.cpu = time.perf_counter(), time.process_time()
+        self.spent = 0
         self.origin = provenance(config.task) | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         files.write_json(run.path / "provenance.json", self.origin)
 
@@ -103,6 +104,7 @@ class _Training:
             try:
                 course = Course(config, self.hooks, policy, evaluator, self.journal, on_progress, on_evaluation)
                 self._learn(learner, course)
+                self.spent = course.spent
                 policy.save(self.run.path / "policy")
             finally:
                 evaluator.close()
@@ -137,11 +139,14 @@ class _Training:
         if normaliser(learner.policy) is not None:
             callbacks.append(NormaliserCallback())
         course.start()
+        self.hooks.prepare(learner, course.spend)
+        learner.num_timesteps = course.spent
         try:
             learner.learn(
-                self.config.steps,
+                self.config.steps - course.spent,
                 callback=CallbackList(callbacks),
                 log_interval=_log_interval(learner, self.config),
+                reset_num_timesteps=course.spent == 0,
             )
         except (ValueError, RuntimeError):  # what torch's distributions say of NaN
             check_weights(learner.policy, learner.num_timesteps)
@@ -158,7 +163,8 @@ class _Training:
             "evaluation_cpu_seconds": evaluator.cpu_seconds,
         }
         rounded = {name: round(seconds, 3) for name, seconds in times.items()}
-        files.write_json(self.run.path / "provenance.json", self.origin | {"steps_taken": steps} | rounded)
+        counts = {"steps_taken": steps, "steps_before_learning": self.spent, "steps_unseen": self.hooks.taken}
+        files.write_json(self.run.path / "provenance.json", self.origin | counts | rounded)
         self.journal.say(f"done: {steps:,} steps in {wall:.1f} s, {evaluator.wall_seconds:.1f} s of it evaluation")
 
 

@@ -1,7 +1,7 @@
 """What a transfer method is, the registry of methods, and how several work together.
 
-A method enters a training at one or more of three places (see `agents.hooks`): the start (`build`, `initialise`), the
-world (`wrap`) and the gradient (`auxiliary_loss`, `schedule`). It overrides whichever it needs.
+A method enters a training at one or more of three places (see `agents.hooks`): the start (`build`, `initialise`,
+`prepare`), the world (`wrap`, `taken`) and the gradient (`auxiliary_loss`, `schedule`). It overrides those it needs.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,8 +35,19 @@ METHODS = Registry(
     "method",
     {
         "finetune": "transfer.methods.finetune:Finetune",
-        "kickstart": "transfer.methods.kickstart:Kickstart",
+        "perturb": "transfer.methods.perturb:Perturb",
+        "progressive": "transfer.methods.progressive:Progressive",
+        "distill": "transfer.methods.distill:Distill",
+        "replay": "transfer.methods.replay:Replay",
         "shape": "transfer.methods.shape:Shape",
+        "advice": "transfer.methods.advice:Advice",
+        "guide": "transfer.methods.guide:Guide",
+        "augment": "transfer.methods.augment:Augment",
+        "kickstart": "transfer.methods.kickstart:Kickstart",
+        "dagger": "transfer.methods.dagger:Dagger",
+        "qdagger": "transfer.methods.qdagger:QDagger",
+        "l2sp": "transfer.methods.l2sp:L2SP",
+        "ewc": "transfer.methods.ewc:EWC",
     },
     group="headstart.methods",
 )
@@ -133,8 +144,8 @@ class Context:
 class Method(Hooks):
     """One way to carry knowledge; the base class carries none.
 
-    A subclass names its `Settings` and `places` and overrides the hooks it needs: `build`, `initialise`, `wrap`,
-    `auxiliary_loss` (with `uses_auxiliary_loss = True`) and `schedule`. All of them find the run in `self.context`.
+    A subclass names its `Settings` and `places` and overrides the hooks it needs: `build`, `initialise`, `prepare`,
+    `wrap`, `auxiliary_loss` (with `uses_auxiliary_loss = True`) and `schedule`. All find the run in `self.context`.
     """
 
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
@@ -161,7 +172,10 @@ class Method(Hooks):
         self._context = context
 
     def alongside(self, others: "Sequence[Method]") -> None:
-        """Take note of the other methods of the run, where two would count the same knowledge twice."""
+        """Take note of the other methods of the run, where two would count the same knowledge twice.
+
+        Raises ConfigError for one that contradicts this one.
+        """
 
     def check(self, crossing: Crossing) -> None:
         """Raise a HeadstartError if the method cannot work here; called before anything is trained."""
@@ -208,6 +222,16 @@ class Composite(Hooks):
         """Each in order."""
         for method in self.methods:
             method.initialise(learner)
+
+    def prepare(self, learner: "BaseAlgorithm", spend: Callable[[int], None]) -> None:
+        """Each in order."""
+        for method in self.methods:
+            method.prepare(learner, spend)
+
+    @property
+    def taken(self) -> int:
+        """Of all together."""
+        return sum(method.taken for method in self.methods)
 
     def wrap(self, venv: "VecEnv") -> "VecEnv":
         """Nested; the first is innermost."""

@@ -490,3 +490,59 @@ def test_the_version_of_the_games_package_is_part_of_the_key(monkeypatch: pytest
     versions |= {"minigrid": "3.2.0", "sb3-contrib": "2.9.1"}
     after = [config.key() for config in (grid, pole, other)]
     assert [one == two for one, two in zip(before, after, strict=True)] == [False, True, False]
+
+
+class Spender(Hooks):
+    """Takes transitions of the target before learning, in two goes, and one at every step of the learner."""
+
+    def __init__(self, before: int = 80) -> None:
+        self.before, self.unseen = before, 0
+
+    @property
+    def taken(self) -> int:
+        return self.unseen
+
+    def prepare(self, learner: Any, spend: Any) -> None:
+        for _ in range(2):
+            learner.policy.load_state_dict({k: v + 0.25 for k, v in learner.policy.state_dict().items()})
+            spend(self.before // 2)
+
+    def wrap(self, venv: Any) -> Any:
+        outer = self
+
+        class Guided(VecEnvWrapper):
+            def reset(self) -> Any:
+                return self.venv.reset()
+
+            def step_wait(self) -> Any:
+                outer.unseen += 1
+                return self.venv.step_wait()
+
+        return Guided(venv)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_transitions_taken_besides_the_learners_own_count_on_its_budget(algorithm: str, tmp_path: Path) -> None:
+    run = train(config(algorithm, settings={"n_envs": 1, "batch_size": 16}), tmp_path, hooks=Spender())
+    provenance = json.loads((run.path / "provenance.json").read_text())
+    assert provenance["steps_before_learning"] == 80
+    own = provenance["steps_taken"] - 80 - provenance["steps_unseen"]
+    assert own == provenance["steps_unseen"] == pytest.approx(60, abs=16)
+    assert list(run.evaluations().steps) == [0, 75, 150, 200]
+
+
+def test_evaluations_show_what_was_done_before_learning_after_its_steps(tmp_path: Path) -> None:
+    seen: dict[int, float] = {}
+    hooks = Spender(before=160)
+
+    def look(step: int, mean: float) -> None:
+        seen[step] = hooks.unseen
+
+    train(config(), tmp_path, hooks=hooks, on_evaluation=look)
+    assert seen[0] == seen[75] == seen[150] == 0
+    assert seen[200] > 0
+
+
+def test_a_budget_spent_before_learning_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"200 steps of the target were taken .* the budget is 200"):
+        train(config(), tmp_path, hooks=Spender(before=200))

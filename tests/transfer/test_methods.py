@@ -456,7 +456,7 @@ def test_a_wrong_entry_gets_one_line(entry, kind, words):
 
 
 def test_no_method_at_all_lists_them():
-    with pytest.raises(ConfigError, match=r"expected some of: .*finetune, kickstart, shape"):
+    with pytest.raises(ConfigError, match=r"expected some of: .*finetune, guide, kickstart, .*shape"):
         compose([])
 
 
