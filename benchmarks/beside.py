@@ -68,6 +68,15 @@ class Contender:
         """The same with a process for each of several seeds, as many at once as there are cores."""
         return replace(self, processes=seeds, at_once=min(seeds, CORES))
 
+    def in_turn(self, seeds: int) -> "Contender":
+        """The same with several seeds in turn in each of as many processes as there are cores; one for one seed."""
+        if seeds == 1:
+            return self
+        places = min(seeds, CORES)
+        each = -(-seeds // places)
+        command = [*self.command, f"--in-turn={each}"]
+        return replace(self, command=command, processes=places, at_once=places, limit=self.limit * each)
+
     def once(self, repeat: int) -> Result:
         """One measurement. Raises Failed."""
         seeds = [repeat * self.processes + i for i in range(self.processes)]

@@ -1,8 +1,9 @@
 """Seconds from a cold start until a game is learnt, ours beside peers: the tables of `speed.py threshold`.
 
-Imports and compiling count, the checks do not (`peer_runs/checks.py` says what they are). With several seeds, processes
-take one seed each, as many at once as there are cores, and the seconds are those until the last is through; purejaxrl
-trains all of them in one program. Ours is measured twice: with numba's cache empty, and as found.
+Imports and compiling count, the checks do not (`peer_runs/checks.py` says what they are). With several seeds, a process
+on each core trains its share of them in turn, and the seconds are those until the last is through: imports are paid
+once a core, by ours as by SB3 and sbx. CleanRL's file is a script of one seed, so each of its seeds is a process.
+purejaxrl trains all of them in one program. Ours is measured twice: with numba's cache empty, and as found.
 """
 
 import argparse
@@ -47,14 +48,18 @@ def cartpole(seeds: int, options: argparse.Namespace) -> list[Contender]:
     """CartPole-v1, at least 475."""
     check = _check("cartpole", 2048, options)
     zoo = ["sb3.py", "--steps=100000", *check]
-    one_by_one = [
+    turns = [
         *_ours("headstart/CartPole-v1", 500_000, check, options),
         theirs("SB3, rl-zoo3's settings", "zoo", *zoo),
-        theirs("CleanRL, its defaults", "cleanrl", "cleanrl.py", "--steps=500000", *check),
         theirs("sbx, rl-zoo3's settings", "sbx", *zoo, "--library=sbx"),
     ]
+    cleanrl = theirs("CleanRL, its defaults", "cleanrl", "cleanrl.py", "--steps=500000", *check)
     jax = ["purejaxrl.py", f"--seeds={seeds}", "--steps=500000", *check]
-    return [*(one.each_seed(seeds) for one in one_by_one), theirs("purejaxrl, its defaults", "purejaxrl", *jax)]
+    return [
+        *(one.in_turn(seeds) for one in turns),
+        cleanrl.each_seed(seeds),
+        theirs("purejaxrl, its defaults", "purejaxrl", *jax),
+    ]
 
 
 def doorkey(seeds: int, options: argparse.Namespace) -> list[Contender]:
@@ -66,7 +71,7 @@ def doorkey(seeds: int, options: argparse.Namespace) -> list[Contender]:
         *_ours("headstart/DoorKey-8x8-v0", 10_000_000, check, options),
         theirs("SB3 on MiniGrid, rl-zoo3's settings", "zoo", "sb3.py", *zoo, note=note),
     ]
-    return [one.each_seed(seeds) for one in one_by_one]
+    return [one.in_turn(seeds) for one in one_by_one]
 
 
 def breakout(seeds: int, options: argparse.Namespace) -> list[Contender]:
@@ -81,7 +86,7 @@ def breakout(seeds: int, options: argparse.Namespace) -> list[Contender]:
     ]
     jax = ["purejaxrl.py", f"--set={json.dumps(PUREJAXRL_MINATAR)}", f"--seeds={seeds}", "--steps=10000000", *check]
     return [
-        *(one.each_seed(seeds) for one in one_by_one),
+        *(one.in_turn(seeds) for one in one_by_one),
         theirs("purejaxrl, its MinAtar settings", "purejaxrl", *jax, "--sticky=0.1", note="gymnax's sticky actions"),
         theirs("purejaxrl, no sticky actions", "purejaxrl", *jax, note="another game, an easier one"),
     ]

@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import checks
@@ -28,6 +29,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--check", choices=checks.THRESHOLDS, help="train until this is reached, instead of timing")
     parser.add_argument("--every", type=int, default=2048, help="steps between checks")
     parser.add_argument("--cap", type=float, default=math.inf, help="seconds after which nothing is reached")
+    parser.add_argument("--in-turn", type=int, default=1, metavar="N", help="so many seeds, one after the other")
     parser.add_argument("--warm", type=int, default=2, help="rollouts, with their updates, before the timed part")
     return parser
 
@@ -57,6 +59,8 @@ class Until(BaseCallback):
         self._make_games = make_games
         self._games: VecEnv | None = None
         self._due = every
+        self._began = clock.cold() if clock.used else 0.0
+        clock.used = True
         self.score: float | None = None
         self.reached: dict[str, float] | None = None
 
@@ -68,7 +72,7 @@ class Until(BaseCallback):
         if score is None:
             return
         self.score = score
-        if score >= checks.THRESHOLDS[self.check] and at <= self.cap:
+        if score >= checks.THRESHOLDS[self.check] and at - self._began <= self.cap:
             self.reached = {"steps": self.num_timesteps, "seconds": at}
 
     def _score(self) -> float | None:
@@ -94,29 +98,52 @@ class Until(BaseCallback):
             self.look()
 
     def _on_step(self) -> bool:
-        return self.reached is None and self.clock.cold() < self.cap
+        return self.reached is None and not self.over
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up; that of a first seed began with the process."""
+        return self.clock.cold() - self._began >= self.cap
 
 
-def run(
-    clock: Clock,
-    options: argparse.Namespace,
-    learner: BaseAlgorithm,
-    make_games: Callable[[], VecEnv],
-    callbacks: list[BaseCallback] | None = None,
-) -> None:
-    """Train as the command line says, and print the line of JSON."""
+Made = tuple[BaseAlgorithm, Callable[[], VecEnv], list[BaseCallback]]
+"""A learner, what makes games to check it on, and what it is to call besides."""
+
+
+def run(clock: Clock, options: argparse.Namespace, make: Callable[[int], Made]) -> None:
+    """Train as the command line says, and print the line of JSON.
+
+    With several seeds in turn, `reached` is when the last one was through, or None unless all were.
+    """
+    learner, make_games, others = make(options.seed * options.in_turn)
     found = {"seed": options.seed, "versions": versions(*PACKAGES), "hyperparameters": _told(learner)}
-    others = callbacks or []
     if options.check is None:
         span = Span(clock)
         learner.learn(options.steps, callback=CallbackList([Timed(span, options.warm), *others]))
         say(clock, **span.end(learner.num_timesteps), **found)
         return
+    first = _until(clock, options, learner, make_games, others)
+    seeds = range(options.seed * options.in_turn + 1, (options.seed + 1) * options.in_turn)
+    each = [first, *(_until(clock, options, *make(seed)) for seed in seeds)]
+    reached = [one.reached for one in each if one.reached is not None]
+    last = {"steps": median(one["steps"] for one in reached), "seconds": reached[-1]["seconds"]} if reached else None
+    steps = sum(one.num_timesteps for one in each)
+    say(clock, reached=last if len(reached) == len(each) else None, score=each[-1].score, steps=steps, **found)
+
+
+def _until(
+    clock: Clock,
+    options: argparse.Namespace,
+    learner: BaseAlgorithm,
+    make_games: Callable[[], VecEnv],
+    others: list[BaseCallback],
+) -> Until:
+    """Train one seed until the check is passed, or its time or its budget is up."""
     until = Until(clock, options.check, options.every, options.cap, make_games)
     learner.learn(options.steps, callback=CallbackList([until, *others]))
-    if until.reached is None and clock.cold() < options.cap:
+    if until.reached is None and not until.over:
         until.look()
-    say(clock, reached=until.reached, score=until.score, steps=learner.num_timesteps, **found)
+    return until
 
 
 def _told(learner: Any) -> dict[str, Any]:

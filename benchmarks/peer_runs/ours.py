@@ -9,7 +9,7 @@ Hyperparameters are the game's preset with `--set` over it; `--plain` leaves the
 import json
 from typing import Any
 
-from learning import arguments, run
+from learning import Made, arguments, run
 from report import Clock
 
 
@@ -39,13 +39,16 @@ def main() -> None:
         if options.plain
         else resolve(task, options.algorithm, options.set)
     )
-    venv = make_vec(task, n_envs=hyperparameters["n_envs"], seed=options.seed, backend=options.backend)
-    learner = build_learner(options.algorithm, venv, hyperparameters, seed=options.seed)
 
     def fresh() -> VecEnv:
         return make_vec(task, n_envs=100, seed=2**30)
 
-    run(clock, options, learner, fresh, [NormaliserCallback()] if normaliser(learner.policy) is not None else [])
+    def make(seed: int) -> Made:
+        venv = make_vec(task, n_envs=hyperparameters["n_envs"], seed=seed, backend=options.backend)
+        learner = build_learner(options.algorithm, venv, hyperparameters, seed=seed)
+        return learner, fresh, [NormaliserCallback()] if normaliser(learner.policy) is not None else []
+
+    run(clock, options, make)
 
 
 if __name__ == "__main__":

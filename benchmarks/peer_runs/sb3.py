@@ -16,7 +16,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
-from learning import arguments, run
+from learning import Made, arguments, run
 from report import Clock
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
@@ -116,20 +116,23 @@ def main() -> None:
             venv = VecNormalize(venv, training=training, norm_reward=training, gamma=settings.get("gamma", 0.99))
         return venv
 
-    venv = make(settings.get("n_envs", 1), options.seed, True)
-
-    def fresh() -> VecEnv:
-        games = make(8, 2**30, False)
-        if isinstance(games, VecNormalize) and isinstance(venv, VecNormalize):
-            games.obs_rms = venv.obs_rms  # the same object: always the statistics of now
-        return games
-
     library = importlib.import_module({"sb3": "stable_baselines3", "sbx": "sbx"}[options.library])
     given = {name: scheduled(value) for name, value in settings.items() if name not in NOT_THE_LEARNERS}
     if options.wrapper == "symbols":
         given["policy_kwargs"] = {"features_extractor_class": OneHot}
-    learner = library.PPO("MlpPolicy", venv, seed=options.seed, device="cpu", **given)
-    run(clock, options, learner, fresh)
+
+    def learner_of(seed: int) -> Made:
+        venv = make(settings.get("n_envs", 1), seed, True)
+
+        def fresh() -> VecEnv:
+            games = make(8, 2**30, False)
+            if isinstance(games, VecNormalize) and isinstance(venv, VecNormalize):
+                games.obs_rms = venv.obs_rms  # the same object: always the statistics of now
+            return games
+
+        return library.PPO("MlpPolicy", venv, seed=seed, device="cpu", **given), fresh, []
+
+    run(clock, options, learner_of)
 
 
 if __name__ == "__main__":
