@@ -101,6 +101,12 @@ def test_verdicts_go_the_right_way_for_every_metric(primary: str) -> None:
     assert "hurt is worse than scratch" in conclusion(document, "hurt")
 
 
+def test_an_arms_own_mapping_is_told() -> None:
+    data = study(GOOD)
+    data.study["arms"] = {"scratch": {}, "finetune": {"mapping": {"actions": {"left": "right"}, "margin": 2.0}}}
+    assert "finetune has a mapping of its own: actions left=right; margin 2.0." in results(data)["notes"]
+
+
 def test_no_evidence_is_not_called_no_effect() -> None:
     document = results(study(SAME))
     assert document["arms"]["none"]["verdict"]["verdict"] == "no evidence"

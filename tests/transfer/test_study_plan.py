@@ -134,6 +134,40 @@ def test_arms_that_differ_in_more_than_methods_are_told(tmp_path: Path) -> None:
     assert not set(keys(planned, "fast")) & set(keys(planned, "finetune"))
 
 
+MAPPED = """
+[arms.crossed]
+by = ["finetune"]
+[arms.crossed.mapping]
+actions = { left = "right", right = "left" }
+"""
+
+
+def test_an_arm_can_have_a_mapping_of_its_own(tmp_path: Path) -> None:
+    filled = study(MAPPED, mapping={"margin": 2.0, "actions": {"left": "left"}})
+    planned = plan(filled, tmp_path)
+    crossed = planned.of("crossed")[0].config.transfer["mapping"]  # type: ignore[index]
+    finetune = planned.of("finetune")[0].config.transfer["mapping"]  # type: ignore[index]
+    assert crossed["actions"] == {"left": "right", "right": "left"}, "the arm's stands instead of the study's"
+    assert finetune["actions"] == {"left": "left"}
+    assert crossed["margin"] == finetune["margin"] == 2.0, "what the arm does not say is the study's"
+    assert check(planned) > 0
+    again = parse_study(filled.model_dump(mode="json"), "again")
+    assert keys(plan(again, tmp_path), "crossed") == keys(planned, "crossed")
+
+
+def test_an_arms_mapping_leaves_the_others_alone(tmp_path: Path) -> None:
+    before, after = plan(study(), tmp_path), plan(study(MAPPED), tmp_path)
+    assert {run.key for run in before.runs} < {run.key for run in after.runs}
+    assert after.warnings == (), "a mapping is part of what is carried"
+
+
+def test_a_wrong_mapping_of_an_arm_names_the_arm(tmp_path: Path) -> None:
+    with pytest.raises(HeadstartError, match=r"^arms.crossed: .*'up'"):
+        check(plan(study(MAPPED.replace('"right"', '"up"')), tmp_path))
+    with pytest.raises(HeadstartError, match="scratch has a mapping; expected none"):
+        study(arms={"scratch": {"mapping": {"margin": 1.0}}})
+
+
 def test_the_longest_way_to_the_end_starts_first(tmp_path: Path) -> None:
     order = [run.arm for run in in_order(plan(study(), tmp_path))]
     assert order[:4] == ["source"] * 4

@@ -110,11 +110,23 @@ def _of_design(document: dict[str, Any]) -> Iterator[str]:
             "This design cannot reject: with these seeds and arms the smallest possible p is "
             f"{test['smallest_p']:.2g}. “No evidence” is then all that it can say."
         )
+    for name, arm in ((document["file"] or {}).get("arms") or {}).items():
+        if own := (arm or {}).get("mapping"):
+            yield f"{name} has a mapping of its own: {_mapping(own)}."
     if document["source"]["shared"]:
         yield "One source checkpoint serves all seeds: the results hold for this checkpoint only."
     episodes = document["measured"]["evaluation"].get("episodes")
     if isinstance(episodes, int) and episodes < 20:
         yield f"Each evaluation has {episodes} episodes; fewer than 20 make single evaluations uncertain."
+
+
+def _mapping(own: dict[str, Any]) -> str:
+    """The fields of an arm's mapping that say something: ``actions left=right, right=left``."""
+    parts = []
+    for field, value in own.items():
+        pairs = ", ".join(f"{key}={other}" for key, other in value.items()) if isinstance(value, dict) else str(value)
+        parts.append(f"{field} {pairs or 'none'}")
+    return "; ".join(parts)
 
 
 def _of_metrics(document: dict[str, Any]) -> Iterator[str]:

@@ -140,8 +140,7 @@ def _carried(study: Study, arm: str, config: RunConfig, source: str) -> RunConfi
     """A run on the target with what its arm carries."""
     if arm == SCRATCH:
         return config
-    pairs = study.mapping.model_dump(exclude_none=True)
-    document = {"source": source, "by": list(study.arms[arm].by), "mapping": pairs}
+    document = {"source": source, "by": list(study.arms[arm].by), "mapping": study.mapping_of(arm)}
     return carrying(config, validated(Carry, document))
 
 

@@ -10,7 +10,16 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from agents.config import Evaluation
 from envs.errors import ConfigError
@@ -132,6 +141,13 @@ class Arm(_Part):
     """The methods in order, each a name or a table with `method` and its options; none for `scratch`."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Hyperparameters of this arm alone. Then the arm differs from scratch in more than its methods."""
+    mapping: MappingOverrides | None = None
+    """The mapping of this arm alone: each of its fields that is given stands instead of the study's."""
+
+    @field_serializer("mapping")
+    def _as_given(self, mapping: MappingOverrides | None) -> dict[str, Any] | None:
+        """Without defaults, which would stand instead of the study's fields."""
+        return None if mapping is None else mapping.model_dump(mode="json", exclude_unset=True)
 
     @field_validator("by", mode="before")
     @classmethod
@@ -168,6 +184,12 @@ class Study(_Part):
     arms: dict[Name, Arm]
     """By name; one of them is `scratch`."""
 
+    def mapping_of(self, arm: str) -> dict[str, Any]:
+        """What an arm's mapping is told, for `transfer.carry.Pairing`: the study's fields, and over them the arm's."""
+        own = self.arms[arm].mapping
+        over = {} if own is None else own.model_dump(exclude_unset=True, exclude_none=True)
+        return {**self.mapping.model_dump(exclude_none=True), **over}
+
     @field_validator("seeds", mode="before")
     @classmethod
     def _list_of_seeds(cls, found: Any) -> Any:
@@ -196,6 +218,8 @@ class Study(_Part):
             raise ValueError(f"found {found}, expected one arm without methods called 'scratch': [arms.scratch]")
         if arms[SCRATCH].by:
             raise ValueError("scratch has methods; expected none: it is what the others are compared with")
+        if arms[SCRATCH].mapping is not None:
+            raise ValueError("scratch has a mapping; expected none: it carries nothing")
         if SOURCE in arms:
             raise ValueError("'source' is what source runs are called; expected another name for this arm")
         for name, arm in arms.items():
