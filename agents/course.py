@@ -53,12 +53,12 @@ class Course(BaseCallback):
         Raises ConfigError once nothing of the budget is left.
         """
         self.spent += transitions
-        if self.spent >= self.config.steps:
+        if self.spent >= self.config.steps + self.hooks.replaces_learning:
             raise ConfigError(
                 f"{self.spent:,} steps of the target were taken before the learner's first, and the budget is "
                 f"{self.config.steps:,}: give more steps, or let the method take fewer"
             )
-        self._reach(self.spent)
+        self._reach(min(self.spent, self.config.steps - 1))  # the budget's own evaluation is `finish`'s
         self._report(self.spent)
 
     def finish(self) -> None:

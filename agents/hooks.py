@@ -46,6 +46,11 @@ class Hooks:
                 Raises ConfigError once nothing of the budget is left.
         """
 
+    @property
+    def replaces_learning(self) -> bool:
+        """Start: whether `prepare` is all the learning there is: it may use the whole budget, and the run ends after it."""
+        return False
+
     def wrap(self, venv: "VecEnv") -> "VecEnv":
         """World: the training environments, before any normalisation of rewards. Evaluation never sees it."""
         return venv

@@ -141,6 +141,11 @@ class _Training:
         course.start()
         self.hooks.prepare(learner, course.spend)
         learner.num_timesteps = course.spent
+        if not self.hooks.replaces_learning:
+            self._learn_on(learner, course, callbacks)
+        course.finish()
+
+    def _learn_on(self, learner: BaseAlgorithm, course: Course, callbacks: list[BaseCallback]) -> None:
         try:
             learner.learn(
                 self.config.steps - course.spent,
@@ -151,7 +156,6 @@ class _Training:
         except (ValueError, RuntimeError):  # what torch's distributions say of NaN
             check_weights(learner.policy, learner.num_timesteps)
             raise
-        course.finish()
 
     def _finish(self, evaluator: Evaluator, steps: int) -> None:
         """Write how long everything took: wall and CPU seconds of this process, evaluation apart."""

@@ -1,6 +1,6 @@
 """What a run's config says of transfer, and the training that does it: the one place where both floors meet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -16,8 +16,9 @@ from envs.interface import Interface
 from envs.task import Task
 from envs.validation import validated
 from envs.vector import interface, make_vec
+from transfer.distillation.views import viewed
 from transfer.mapping import MARGIN, Mapping
-from transfer.method import METHODS, Composite, Context, Crossing, completed, compose
+from transfer.method import METHODS, Composite, Context, Crossing, Teacher, completed, compose
 
 
 class Pairing(BaseModel):
@@ -33,6 +34,19 @@ class Pairing(BaseModel):
     """What the source sees of features that the target lacks, by the source's names; by default their mean."""
     margin: float = Field(default=MARGIN, gt=0.0)
     """How far below the mean of the carried actions' logits (or values) a new action starts."""
+
+
+class Further(BaseModel):
+    """A teacher besides the first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    """The key of its run."""
+    source_step: int | None = Field(default=None, ge=0)
+    """Which of its policies: one kept at this step, or the last."""
+    mapping: Pairing = Field(default_factory=Pairing)
+    """Between its game and the target."""
 
 
 class Carry(BaseModel):
@@ -51,6 +65,8 @@ class Carry(BaseModel):
     """The methods in order, each with its settings: `{"method": "finetune", "layers": "all", …}`."""
     mapping: Pairing = Field(default_factory=Pairing)
     """Between the two games."""
+    further: tuple[Further, ...] = ()
+    """Teachers besides the source, for methods that take several."""
     sources: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of the source text of each method that another distribution brings; found if not given."""
 
@@ -81,6 +97,11 @@ class Carry(BaseModel):
         """The methods, fresh."""
         return compose(self.by)
 
+    def seen_from(self, teacher: Further) -> "Carry":
+        """The same with a further teacher in the source's place."""
+        own = {"source": teacher.source, "source_step": teacher.source_step, "mapping": teacher.mapping}
+        return self.model_copy(update={**own, "further": ()})
+
     def between(self, source: Interface, target: Interface) -> Mapping:
         """The mapping. Raises MappingError or UnknownName."""
         pairs = self.mapping
@@ -101,19 +122,33 @@ def carrying(config: RunConfig, carry: Carry) -> RunConfig:
     return config.model_copy(update={"transfer": carry.model_dump(mode="json")})
 
 
-def check(config: RunConfig, source: RunConfig) -> Mapping:
+def check(config: RunConfig, source: RunConfig, further: Sequence[RunConfig] = ()) -> Mapping:
     """All that can be refused before the source is trained: methods, settings, mapping, kinds of networks.
 
     Args:
         config: a run that carries something.
         source: what decides the run it carries from.
+        further: likewise of the further teachers, where they are known already.
 
     Returns the mapping, whose `report()` tells what is carried. Raises a HeadstartError.
     """
     carry = carry_of(config)
     mapping = _between(carry, interface_of(source.task), config, source)
-    carry.methods().check(Crossing(source, config, mapping))
+    others = [
+        Crossing(other, config, _between(carry.seen_from(teacher), interface_of(other.task), config, other))
+        for teacher, other in zip(carry.further, further, strict=False)
+    ]
+    _check_methods(carry.methods(), Crossing(source, config, mapping, tuple(others)), carry)
     return mapping
+
+
+def _check_methods(methods: Composite, crossing: Crossing, carry: Carry) -> None:
+    if carry.further and not any(method.takes_several for method in methods.methods):
+        names = ", ".join(method.name for method in methods.methods)
+        raise ConfigError(
+            f"{len(carry.further) + 1} teachers for {names}, which learns from one: take distill or dagger"
+        )
+    methods.check(crossing)
 
 
 def hooks_for(config: RunConfig, root: Path) -> Composite:
@@ -128,7 +163,9 @@ def hooks_for(config: RunConfig, root: Path) -> Composite:
     teacher = run.policy(carry.source_step)
     mapping = _between(carry, teacher.interface, config, run.config)
     methods = carry.methods()
-    methods.check(Crossing(run.config, config, mapping))
+    others = [_further(carry.seen_from(teacher), root, config) for teacher in carry.further]
+    crossings = tuple(Crossing(origin, config, known.mapping) for origin, known in others)
+    _check_methods(methods, Crossing(run.config, config, mapping, crossings), carry)
     methods.bind(
         Context(
             teacher=teacher,
@@ -138,9 +175,17 @@ def hooks_for(config: RunConfig, root: Path) -> Composite:
             hyperparameters=config.hyperparameters,
             steps=config.steps,
             seed=config.seed,
+            further=tuple(teacher for _, teacher in others),
         )
     )
     return methods
+
+
+def _further(carry: Carry, root: Path, config: RunConfig) -> tuple[RunConfig, Teacher]:
+    """A further teacher, and what decided its run."""
+    run = source_run(carry, root)
+    policy = run.policy(carry.source_step)
+    return run.config, Teacher(policy, _between(carry, policy.interface, config, run.config))
 
 
 def source_run(carry: Carry, root: Path) -> Run:
@@ -170,6 +215,13 @@ def train_run(
     return train(config, root, hooks=hooks, on_progress=on_progress, on_evaluation=on_evaluation, wait=wait)
 
 
+def shown(carry: Carry, target: Task, source: Task) -> Task:
+    """What the teacher looks at: the target, or where a method says so the target as the source's agent observes it."""
+    if not any(entry.get("view") == "source" for entry in carry.by):
+        return target
+    return viewed(target, source.change.observation)
+
+
 def interface_of(task: Task) -> Interface:
     """The spaces and names of a game, as an agent on it sees them. Raises what making it raises."""
     return _interface_of(task.model_dump_json())
@@ -187,6 +239,6 @@ def _interface_of(document: str) -> Interface:
 def _between(carry: Carry, source: Interface, config: RunConfig, origin: RunConfig) -> Mapping:
     """The mapping, its errors naming the two games."""
     try:
-        return carry.between(source, interface_of(config.task))
+        return carry.between(source, interface_of(shown(carry, config.task, origin.task)))
     except MappingError as error:
         raise MappingError(f"from {origin.task} to {config.task}: {error}") from error

@@ -98,6 +98,21 @@ class Crossing:
     """The student's run."""
     mapping: "Mapping"
     """Between their games."""
+    further: "tuple[Crossing, ...]" = ()
+    """Of the further teachers, each with the same target."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A policy, and how its game maps to the target."""
+
+    policy: "Policy"
+    mapping: "Mapping"
+
+    @cached_property
+    def outputs(self) -> "Callable[[Any], Outputs]":
+        """teacher∘mapping, as `Context.outputs`."""
+        return self.mapping.teacher(self.policy)
 
 
 @dataclass(frozen=True)
@@ -118,6 +133,8 @@ class Context:
     """The student's budget."""
     seed: int
     """The run's; a method that draws derives its generator from it."""
+    further: tuple[Teacher, ...] = ()
+    """Teachers besides the first, for methods that take several."""
     _seen: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The last rollout, and what the teacher says of it."""
 
@@ -152,6 +169,8 @@ class Method(Hooks):
     """What the method can be told."""
     places: ClassVar[tuple[Place, ...]] = ()
     """Where it enters training."""
+    takes_several: ClassVar[bool] = False
+    """Whether it learns from further teachers, too; other methods know the first only."""
 
     def __init__(self, settings: MethodSettings | None = None) -> None:
         self.settings: Any = settings if settings is not None else self.Settings()
@@ -227,6 +246,11 @@ class Composite(Hooks):
         """Each in order."""
         for method in self.methods:
             method.prepare(learner, spend)
+
+    @property
+    def replaces_learning(self) -> bool:
+        """Whether one of them is all the learning there is."""
+        return any(method.replaces_learning for method in self.methods)
 
     @property
     def taken(self) -> int:
