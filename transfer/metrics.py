@@ -94,6 +94,15 @@ def jumpstart(transfer: ArrayLike, scratch: ArrayLike) -> float:
     return float(initial(transfer).mean() - initial(scratch).mean())
 
 
+def after(steps: ArrayLike, taken: float) -> int | None:
+    """The index of the first evaluation after `taken` target steps; None if there is none.
+
+    After, not at: steps are booked when they are taken, and what is learnt from the last of them comes later.
+    """
+    later = np.flatnonzero(np.asarray(steps, dtype=np.float64) > taken)
+    return int(later[0]) if len(later) else None
+
+
 def asymptotic(transfer: ArrayLike, scratch: ArrayLike) -> float:
     """R_T(∞) − R_S(∞), means over seeds of the last tenth. An asymptote only if both have a `plateau`."""
     return float(final(transfer).mean() - final(scratch).mean())

@@ -18,6 +18,11 @@ def tables(n_seeds: int = 3, n_evaluations: int = 6) -> st.SearchStrategy[np.nda
     return arrays(np.float64, (n_seeds, n_evaluations), elements=st.floats(-1e3, 1e3, width=32))
 
 
+def test_the_first_evaluation_after_steps_is_later_than_they_are() -> None:
+    steps = [0, 100, 200, 300]
+    assert [metrics.after(steps, taken) for taken in (0, 99, 100, 250, 300)] == [1, 1, 2, 3, None]
+
+
 def test_jumpstart_is_the_difference_of_the_first_evaluations() -> None:
     assert metrics.jumpstart(TRANSFER, SCRATCH) == 15 - 1
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from envs.errors import ConfigError, UnknownName
 from transfer import metrics, statistics
-from transfer.report import write
+from transfer.report import page, write
 from transfer.report.results import results
 from transfer.report.words import conclusion, number, p_value
 from transfer.study.data import ArmData, StudyData
@@ -193,6 +194,36 @@ def test_a_later_first_evaluation_is_no_jumpstart() -> None:
     document = results(study(arm("guide", curves(200, 400), first_step=500)))
     assert document["arms"]["guide"]["jumpstart"]["label"] == "after 500 target steps"
     assert any("it is no jumpstart" in note for note in document["notes"])
+
+
+def test_steps_taken_before_learning_are_told_and_the_start_is_given_after_them(tmp_path: Path) -> None:
+    scores = curves(20, 400, seed=1)
+    scores[:, 0] = 20.0
+    spending = replace(arm("distill", scores), before=(300, 300, 250, 300, 300), unseen=(0, 40, 0, 0, 0))
+    document = results(study(spending, GOOD))
+    found = document["arms"]["distill"]
+    later, base = found["jumpstart_after"], curves(20, 300)
+    assert (found["steps_before_learning"], found["steps_unseen"]) == (300, 40)
+    assert later["steps"] == 400, "the evaluation at 300 comes before what is learnt from the last of the steps"
+    assert later["value"] == pytest.approx(scores[:, 4].mean() - base[:, 4].mean())
+    assert later["low"] < later["value"] < later["high"]
+    assert found["jumpstart"]["value"] == pytest.approx(20.0 - base[:, 0].mean()), "still at 0 target steps"
+    assert document["arms"]["finetune"]["jumpstart_after"] is None
+    assert document["arms"]["scratch"]["jumpstart_after"] is None
+    told = [note for note in document["notes"] if note.startswith("distill: 300 target steps taken before learning")]
+    assert len(told) == 1
+    assert "40 beside it" in told[0]
+    text = page.markdown(document, {}, None)
+    assert text.count("(at 0 target steps; after 400: ") == 1
+    assert text.count("(at 0 target steps") == 2, "in both tables with a jumpstart"
+
+
+def test_steps_taken_to_the_end_leave_nothing_to_measure() -> None:
+    spending = replace(GOOD, before=(2000,) * 5)
+    document = results(study(spending))
+    later = document["arms"]["finetune"]["jumpstart_after"]
+    assert (later["steps"], later["value"]) == (None, None)
+    assert "no evaluation after the 2,000 target steps" in later["note"]
 
 
 def test_a_curve_that_still_rises_has_no_asymptote() -> None:

@@ -91,6 +91,18 @@ def differences(transfer: Levels, scratch: Levels, scale: Scale) -> dict[str, En
     }
 
 
+def jumpstart_after(transfer: Array, scratch: Array, steps: ArrayLike, taken: int, scale: Scale) -> Entry:
+    """The difference from scratch at the first evaluation after `taken` target steps, scratch's at the same step.
+
+    `steps` says at which; tables of scores (n_seeds, n_evaluations).
+    """
+    at = metrics.after(steps, taken)
+    if at is None:
+        return {"steps": None, **nothing(f"no evaluation after the {taken:,} target steps taken before learning")}
+    own, base = transfer[:, at], scratch[:, at]
+    return {"steps": int(np.asarray(steps)[at]), **_difference(own, base, scale)}
+
+
 def _difference(transfer: Array, scratch: Array, scale: Scale, why: str = "") -> Entry:
     """Mean less scratch's mean in returns, and as a share of reference − random."""
     if not len(transfer) or not len(scratch):

@@ -40,6 +40,7 @@ def how(document: dict[str, Any]) -> Pairs:
         ("Unit", "the seed: one run is one number; episodes within an evaluation are averaged first"),
         ("Scores", _scores(measured["scores"])),
         ("Jumpstart", "difference of the first evaluations; called so only if no target step was taken before it"),
+        ("Target steps", _taken(document)),
         ("Final performance", measured["final"]),
         ("Levelled off", measured["plateau"]),
         ("Total reward", "area under the learning curve by trapezoids, divided by the budget; its unit is the return"),
@@ -49,6 +50,16 @@ def how(document: dict[str, Any]) -> Pairs:
         ("Verdict", _test(measured["test"], NAMES[document["primary"]])),
         ("Source", _source(document["source"])),
     ]
+
+
+def _taken(document: dict[str, Any]) -> str:
+    """Who took them."""
+    said = [
+        f"{name} {arm['steps_before_learning']:,} before learning, {arm['steps_unseen']:,} unseen beside it"
+        for name, arm in document["arms"].items()
+        if arm["steps_before_learning"] or arm["steps_unseen"]
+    ]
+    return "; ".join(["every step that anybody takes counts", *(said or ["in no arm did a method take any"])])
 
 
 def _evaluation(measured: dict[str, Any]) -> str:

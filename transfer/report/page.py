@@ -123,6 +123,17 @@ def _cell(entry: dict[str, Any] | None, *, signed: bool = True, text: Callable[[
     return {"value": entry["value"], "text": value, "range": interval(entry), "note": "; ".join(notes)}
 
 
+def _start(arm: dict[str, Any], *, charged: bool = False) -> Cell:
+    """A jumpstart's cell: at 0 target steps, and after those that the arm's methods take before it learns."""
+    cell, later = _cell((arm["charged"] if charged else arm)["jumpstart"]), arm["jumpstart_after"]
+    if later is None:
+        return cell
+    said = "at 0 target steps"
+    if not charged:
+        said += f"; after {later['steps']:,}: {estimate(later)}" if later["steps"] else f"; {later['note']}"
+    return {**cell, "note": "; ".join(note for note in (cell["note"], said) if note)}
+
+
 def _plain(text: str) -> Cell:
     return {"value": text, "text": text, "range": "", "note": ""}
 
@@ -146,7 +157,8 @@ def _metrics(document: dict[str, Any]) -> Table:
     headings += ["gap closed", "steps saved to threshold"]
     rows = []
     for name, arm in _others(document).items():
-        cells = [_cell(arm[metric]) for metric in ("jumpstart", "asymptotic", "total_reward", "transfer_ratio")]
+        cells = [_start(arm)]
+        cells += [_cell(arm[metric]) for metric in ("asymptotic", "total_reward", "transfer_ratio")]
         cells.append(_cell(arm["transfer_ratio"].get("gap_closed") or arm["transfer_ratio"]))
         cells.append(_cell(arm["time_to_threshold"].get("saved") or arm["time_to_threshold"]))
         rows.append((name, cells))
@@ -209,12 +221,14 @@ def _charged(document: dict[str, Any]) -> Table:
     rows = []
     for name, arm in _others(document).items():
         charged, even = arm["charged"], arm["break_even"]
-        cells = [_cell(charged[metric]) for metric in ("jumpstart", "asymptotic", "total_reward", "transfer_ratio")]
+        cells = [_start(arm, charged=True)]
+        cells += [_cell(charged[metric]) for metric in ("asymptotic", "total_reward", "transfer_ratio")]
+        cells.append(_cell(charged["time_to_threshold"], signed=False))
         cells.append(_cell(charged["time_to_threshold"].get("saved") or charged["time_to_threshold"]))
         cells.append(_cell(even, signed=False, text=lambda k: f"{number(k)} targets"))
         rows.append((name, cells))
     headings = [NAMES[metric] for metric in ("jumpstart", "asymptotic", "total_reward", "transfer_ratio")]
-    return _table([*headings, "steps saved to threshold", "source paid after"], rows)
+    return _table([*headings, "time to threshold", "steps saved to threshold", "source paid after"], rows)
 
 
 def _charged_caption(document: dict[str, Any]) -> str:

@@ -55,6 +55,9 @@ def _arm(measured: Measured, name: str) -> dict[str, Any]:
         "state": "measured" if len(scores) else "failed",
         "failed": lost,
         "first_step": arm.first_step,
+        "steps_before_learning": max(arm.before, default=0),
+        "steps_unseen": max(arm.unseen, default=0),
+        "jumpstart_after": _jumpstart_after(measured, name),
         **_metrics(measured, name),
         "verdict": _verdict(measured, name),
         "charged": _charged(measured, name),
@@ -82,6 +85,15 @@ def _metrics(measured: Measured, name: str) -> dict[str, Entry]:
     for metric, entry in table.items():
         entry["exploratory"] = metric != measured.primary
     return table
+
+
+def _jumpstart_after(measured: Measured, name: str) -> Entry | None:
+    """The jumpstart of an arm that takes target steps before it learns, at the first evaluation after them."""
+    taken = max(measured.data.arms[name].before, default=0)
+    if name == BASELINE or not taken:
+        return None
+    scores = measured.scores
+    return compare.jumpstart_after(scores[name], scores[BASELINE], measured.data.steps, taken, measured.scale)
 
 
 def _asymptote(measured: Measured, name: str) -> dict[str, Any]:

@@ -129,8 +129,21 @@ def _mapping(own: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
+def taken(arm: dict[str, Any]) -> str:
+    """Which target steps an arm's methods took besides the learner's own, and what its start is worth after them."""
+    before, unseen, start = arm["steps_before_learning"], arm["steps_unseen"], arm["jumpstart_after"]
+    said = f"{before:,} target steps taken before learning and {unseen:,} beside it that the learner did not see"
+    if start is None:
+        return said
+    if start["value"] is None:
+        return f"{said}; {start['note']}"
+    return f"{said}; after {start['steps']:,} target steps it differs from scratch by {estimate(start)}"
+
+
 def _of_metrics(document: dict[str, Any]) -> Iterator[str]:
     for name, arm in document["arms"].items():
+        if arm["steps_before_learning"] or arm["steps_unseen"]:
+            yield f"{name}: {taken(arm)}. All of them count on the x-axis."
         if arm["first_step"]:
             yield f"{name}: its first evaluation came after {arm['first_step']:,} target steps; it is no jumpstart."
         flat = [metric for metric in NAMES if "width nought" in str(arm[metric].get("note", ""))]

@@ -26,6 +26,11 @@ class ArmData:
     """A line for each run that is not in `scores`: its seed and why."""
     first_step: int = 0
     """Target steps that anybody took before the first evaluation."""
+    before: tuple[int, ...] = ()
+    """Target steps that the methods took between the first evaluation and the learner's own first step (n_seeds,),
+    such as a distillation's rollouts."""
+    unseen: tuple[int, ...] = ()
+    """Target steps that the methods took beside the learner, which did not see them (n_seeds,), such as a guide's."""
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ def _grid(planned: Plan) -> np.ndarray:
 def _arm(planned: Plan, name: str, steps: np.ndarray) -> ArmData:
     """One arm's finished runs; the others are told of, never dropped in silence."""
     rows, seeds, keys, missing = [], [], [], []
+    before, unseen = [], []
     for run in planned.of(name):
         folder = planned.run(run)
         if folder.state != "done":
@@ -115,6 +116,9 @@ def _arm(planned: Plan, name: str, steps: np.ndarray) -> ArmData:
         rows.append(evaluations.means)
         seeds.append(run.seed)
         keys.append(run.key)
+        origin = folder.provenance
+        before.append(int(origin.get("steps_before_learning", 0)))
+        unseen.append(int(origin.get("steps_unseen", 0)))
     return ArmData(
         name=name,
         methods=planned.study.arms[name].methods,
@@ -123,6 +127,8 @@ def _arm(planned: Plan, name: str, steps: np.ndarray) -> ArmData:
         run_keys=tuple(keys),
         failed=tuple(missing),
         first_step=int(steps[0]),
+        before=tuple(before),
+        unseen=tuple(unseen),
     )
 
 
