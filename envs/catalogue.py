@@ -20,7 +20,10 @@ from envs.registry import did_you_mean, import_module, load_attribute
 GROUP = "headstart.games"
 """Entry points of this group are games: name = id, value = environment class or factory."""
 
-SAID = {"family", "summary", "score_source", "features", "actions", "random", "reference", "threshold", "multiagent"}
+SAID = {
+    *("family", "summary", "score_source", "features", "actions", "values", "anchor"),
+    *("random", "reference", "threshold", "multiagent"),
+}
 """What an environment may say of itself."""
 
 
@@ -54,6 +57,10 @@ class Game:
     """Names of a vector's entries, or of planes."""
     actions: tuple[str, ...] | None = None
     """Names of discrete actions, or of a continuous action's dimensions."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """Names of the values of symbols, by the name of a plane or of a Discrete part."""
+    anchor: tuple[str, str] | None = None
+    """What stays in place where a picture is cropped or padded, see `envs.interface.Interface`."""
     random: float | None = None
     """Mean return of uniformly random actions."""
     reference: float | None = None
@@ -164,7 +171,7 @@ def _game(name: str, table: Mapping[str, Any], *, listed: bool) -> Game:
 
 
 def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if key in ("features", "actions") else value for key, value in table.items()}
+    return {key: tuple(value) if key in ("features", "actions", "anchor") else value for key, value in table.items()}
 
 
 def _of_several(made: Any) -> bool:

@@ -1,6 +1,7 @@
 """What stands between a game and a policy: the two spaces and the names of what is in them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +20,10 @@ class Interface:
     """Names of a vector's entries, or of an image's planes (last axis); None where nobody named them."""
     actions: tuple[str, ...] | None = None
     """Names of discrete actions, or of a continuous action's dimensions."""
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names of the values of symbols, counted from 0: by the name of a plane, or of a Discrete part."""
+    anchor: tuple[str, str] = ("centre", "centre")
+    """What stays in place along height and width where a picture is cropped or padded: `start`, `centre` or `end`."""
 
     def to_json(self) -> dict[str, Any]:
         """A document that `from_json` reads back."""
@@ -27,6 +32,8 @@ class Interface:
             "action_space": space_to_json(self.action_space),
             "features": self.features,
             "actions": self.actions,
+            "values": {name: list(values) for name, values in self.values.items()},
+            "anchor": self.anchor,
         }
 
     @classmethod
@@ -39,8 +46,10 @@ class Interface:
                 space_from_json(document["action_space"]),
                 None if features is None else tuple(features),
                 None if actions is None else tuple(actions),
+                {name: tuple(values) for name, values in document.get("values", {}).items()},
+                tuple(document.get("anchor", ("centre", "centre"))),
             )
-        except (KeyError, TypeError, ValueError, AssertionError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
             raise ConfigError(f"not a description of observation and action spaces: {error!r}") from error
 
 

@@ -107,11 +107,21 @@ def interface(venv: VecEnv) -> Interface:
     return Interface(
         observation,
         action,
-        _fitting(said.get("features"), observation.shape[-1] if observation.shape else None),
+        _fitting(said.get("features"), _last_axis(observation)),
         _fitting(
             said.get("actions"), action.n if isinstance(action, spaces.Discrete) else (action.shape or (None,))[-1]
         ),
+        {name: tuple(values) for name, values in (said.get("values") or {}).items()},
+        tuple(said.get("anchor") or ("centre", "centre")),
     )
+
+
+def _last_axis(space: spaces.Space[Any]) -> int | None:
+    """How many features or planes there are to name: of a Dict, those of its only part that has more than a number."""
+    if isinstance(space, spaces.Dict):
+        shapes = [part.shape for part in space.values() if part.shape]
+        return shapes[0][-1] if len(shapes) == 1 else None
+    return space.shape[-1] if space.shape else None
 
 
 def _found(task: Task) -> Game:
@@ -230,7 +240,10 @@ def _identifier(name: str) -> str:
 def _with_names(venv: VecEnv, game: Game, change: Change) -> VecEnv:
     """Tell `interface` the names, through the metadata of the innermost VecEnv."""
     actions = game.actions if change.actions is None else subset_names(change.actions, game.actions)
-    names = {"game": game.id, "features": game.features, "actions": actions}
+    names = {
+        **{"game": game.id, "features": game.features, "actions": actions},
+        **{"values": game.values, "anchor": game.anchor},
+    }
     metadata: dict[str, Any] = {**(venv.metadata or {}), "headstart": names}
     venv.metadata = metadata
     return venv

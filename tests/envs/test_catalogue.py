@@ -56,10 +56,9 @@ def lamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_listed_game_plays_and_its_names_fit(game: Game) -> None:
     venv = make_vec(game.id, n_envs=2, seed=0)
     said = interface(venv)
-    of_parts = isinstance(venv.observation_space, gym.spaces.Dict)
-    assert said.features == (None if of_parts else game.features)
+    assert said.features == game.features
     assert said.actions == game.actions
-    assert of_parts or said.features, "the names are as many as the observation has entries or planes"
+    assert said.features, "the names are as many as the observation, or its picture, has entries or planes"
     assert said.actions is not None
     observations = venv.reset()
     assert batch_space(venv.observation_space, venv.num_envs).contains(observations)
