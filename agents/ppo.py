@@ -3,8 +3,8 @@
 From the same data, weights and generators an update ends at SB3's parameters, to float tolerance (a test holds it to
 that). On a CPU, small networks with discrete actions act and learn in compiled code (`agents.compiled`), and batched
 games hand over arrays. Everything else goes through PyTorch, with less overhead: a rollout becomes tensors once,
-features that nobody learns are computed once, losses stay tensors until they are logged, discrete actions need no
-distribution objects, Adam runs fused.
+what layers make of it that do not learn is computed once, losses stay tensors until they are logged, discrete actions
+need no distribution objects, Adam runs fused. Either way no gradient goes below the lowest layer that learns.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,6 +17,7 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.distributions import CategoricalDistribution
+from stable_baselines3.common.torch_layers import MlpExtractor
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
@@ -26,6 +27,7 @@ from agents.compiled import compiled_ppo
 from agents.encoders import learns
 from agents.optimising import clip_gradients, fuse
 from agents.outputs import Batch, Observations, Outputs, from_distribution
+from agents.parts import fixed_beginning
 from envs.observations import taken
 
 if TYPE_CHECKING:
@@ -41,7 +43,9 @@ class Minibatch(NamedTuple):
     observations: Observations | None
     """As the buffer holds them; None where nobody asked for them."""
     features: Tensor | None
-    """What the encoder makes of them (B, features_dim), where it does not learn."""
+    """What the encoder, and the actor's first layers, make of them (B, n), as far as they do not learn."""
+    critic_features: Tensor | None
+    """The same of the critic, where its first layers do not learn."""
     actions: Tensor  # (B,) if discrete, else (B, d)
     old_values: Tensor  # (B,)
     old_log_prob: Tensor  # (B,)
@@ -65,6 +69,7 @@ class PPO(stable_baselines3.PPO):
     """A loss added to PPO's own in every minibatch, or None."""
     _known: "CompiledPPO | None" = None
     _known_to: Any = None
+    _fixed: tuple[int, int] = (0, 0)  # modules of the actor's torso and of the critic's below all that learns
 
     compiles: bool = True
     """Whether to learn in compiled code where that knows the policy."""
@@ -174,7 +179,7 @@ class PPO(stable_baselines3.PPO):
         features = batch.features
         if features is None:
             features = policy.extract_features(batch.observations)  # type: ignore[arg-type, assignment]
-        latent_pi, latent_vf = policy.mlp_extractor(features)
+        latent_pi, latent_vf = self._latents(features, batch.critic_features)
         values = policy.value_net(latent_vf).flatten()
         if isinstance(policy.action_dist, CategoricalDistribution):
             log_probs = torch.log_softmax(policy.action_net(latent_pi), dim=-1)  # (B, n)
@@ -203,20 +208,38 @@ class PPO(stable_baselines3.PPO):
             observations = {key: tensor(values) for key, values in buffer.observations.items()}
         else:
             observations = tensor(buffer.observations)
-        features = self._fixed_features(observations)
+        features, critic_features = self._fixed_features(observations)
         return Minibatch(
             observations if features is None or self.auxiliary is not None else None,
             features,
+            critic_features,
             self._typed(tensor(buffer.actions)),
             *(tensor(v).flatten() for v in (buffer.values, buffer.log_probs, buffer.advantages, buffer.returns)),
         )
 
     @torch.no_grad()
-    def _fixed_features(self, observations: Observations) -> Tensor | None:
-        """The features of a whole rollout, if the encoder does not learn; else None."""
-        if not self.policy.share_features_extractor or learns(self.policy.features_extractor):
-            return None
-        return self.policy.extract_features(observations)  # type: ignore[return-value]
+    def _fixed_features(self, observations: Observations) -> tuple[Tensor | None, Tensor | None]:
+        """What the layers that do not learn make of a whole rollout, and what the critic's make where they differ."""
+        policy, self._fixed = self.policy, (0, 0)
+        if not policy.share_features_extractor or learns(policy.features_extractor):
+            return None, None
+        features: Tensor = policy.extract_features(observations)  # type: ignore[assignment]
+        nets = policy.mlp_extractor
+        if type(nets) is MlpExtractor:
+            self._fixed = (fixed_beginning(nets.policy_net), fixed_beginning(nets.value_net))
+        actor, critic = self._fixed
+        if actor == critic == 0:
+            return features, None
+        return nets.policy_net[:actor](features), nets.value_net[:critic](features)
+
+    def _latents(self, features: Tensor, critic_features: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What the heads see."""
+        nets = self.policy.mlp_extractor
+        if critic_features is None:
+            latents: tuple[Tensor, Tensor] = nets(features)
+            return latents
+        actor, critic = self._fixed
+        return nets.policy_net[actor:](features), nets.value_net[critic:](critic_features)
 
     def _typed(self, actions: Tensor) -> Tensor:
         return actions.long().flatten() if isinstance(self.action_space, spaces.Discrete) else actions.float()
@@ -225,7 +248,7 @@ class PPO(stable_baselines3.PPO):
         """One epoch, shuffled by numpy's global generator, which is SB3's."""
         if rollout is None:
             for data in self.rollout_buffer.get(self.batch_size):
-                yield Minibatch(data.observations, None, self._typed(data.actions), *data[2:])
+                yield Minibatch(data.observations, None, None, self._typed(data.actions), *data[2:])
             return
         size = len(rollout.returns)
         order = torch.as_tensor(np.random.permutation(size), device=self.device)  # noqa: NPY002

@@ -131,6 +131,9 @@ MOST_COUNTED = 255
 NO_NUMBERS = np.zeros((0, 0), np.float32)
 NO_SYMBOLS = np.zeros((0, 0), np.uint8)
 NOTHING = np.zeros(0, np.float32)
+NOTHING_KEPT = np.zeros((0, 0), np.float32)
+MOST_KEPT = 2**25
+"""Numbers that are kept of a rollout's layers that do not learn, at most."""
 
 
 class Stacks:
@@ -150,11 +153,11 @@ class Stacks:
         rows: list[tuple[int, ...]] = []
         at = base = outputs = 0
         for stack in stacked:
-            rows.append((len(table), len(table) + len(stack), base))
+            rows.append((len(table), len(table) + len(stack), base, len(table), 0))
             base += stack[0].linear.out_features
             for linear, kind in stack:
                 n_in, n = linear.in_features, linear.out_features
-                table.append((at, n_in, n, at + n_in * n, outputs, kind))
+                table.append((at, n_in, n, at + n_in * n, outputs, kind, 1))
                 tensors += [(at, at + n_in * n, 1), (at + n_in * n, at + n_in * n + n, 1)]
                 at += n_in * n + n
                 outputs += n
@@ -175,7 +178,7 @@ class Stacks:
             default=1,
         )
         self.product = np.zeros(largest, np.float32)
-        self._outputs = outputs
+        self._outputs, self._kept = outputs, 0
         self.make_room(stacks.CHUNK)
 
     def make_room(self, capacity: int) -> None:
@@ -266,6 +269,30 @@ class Stacks:
             for name, view in views.items():
                 if state.get(name) is not view:
                     state[name] = view.copy_(torch.as_tensor(state.get(name, 0.0)))
+        self._find_what_learns()
+
+    def _find_what_learns(self) -> None:
+        """Note in the tables which layers learn, and how far down the gradient has to go."""
+        learns = self.tensors[:, steps.LEARNS].reshape(-1, 2).any(axis=1)
+        self.layers[:, stacks.LEARNS] = learns
+        at = 0
+        for stack in self.stacks:
+            first, last = stack[stacks.FIRST], stack[stacks.LAST]
+            lowest = next((index for index in range(first, last) if learns[index]), last)
+            stack[stacks.LOWEST], stack[stacks.KEPT] = lowest, at
+            at += self.layers[lowest - 1, stacks.N_OUT] if lowest > first else 0
+        self._kept = int(at)
+
+    def keep(self, feed: tuple[Any, ...], n: int) -> np.ndarray:
+        """What the layers below those that learn make of n observations: (n, …), or empty where that is not worth it.
+
+        It holds until a layer starts to learn.
+        """
+        if self._kept == 0 or n * self._kept > MOST_KEPT:
+            return NOTHING_KEPT
+        kept = np.empty((n, self._kept), np.float32)
+        stacks.keep(self.net, feed, np.arange(n), kept)
+        return kept
 
     @cached_property
     def _states(self) -> list[dict[str, Tensor]]:

@@ -10,7 +10,7 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from agents.compiled import ppo, stacks
-from agents.compiled.actor_critic import Stacks, actor_critic, plain_adam
+from agents.compiled.actor_critic import NOTHING_KEPT, Stacks, actor_critic, plain_adam
 from agents.outputs import Batch, Outputs
 from envs.observations import each, taken
 
@@ -98,13 +98,16 @@ class CompiledPPO:
         if auxiliary is not None and stacked.capacity < min(batch_size, size):
             stacked.make_room(min(batch_size, size))
         feed, used, begun = stacked.feed(rollout.observations), 0, 0
+        kept = stacked.keep(feed, size) if learner.n_epochs > 1 else NOTHING_KEPT
         for _ in range(learner.n_epochs):
             order = rollout.rows[np.random.permutation(size)]  # noqa: NPY002  # SB3's generator
             part = logged[used : used + per_epoch]
             if auxiliary is None:
-                done = ppo.epoch(stacked.net, stacked.moments, feed, rollout.data, order, batch_size, settings, part)
+                done = ppo.epoch(
+                    stacked.net, stacked.moments, feed, kept, rollout.data, order, batch_size, settings, part
+                )
             else:
-                done = self._epoch(rollout, feed, order, batch_size, settings, part, auxiliary, added)
+                done = self._epoch(rollout, feed, kept, order, batch_size, settings, part, auxiliary, added)
             begun += 1
             used += min(done + 1, per_epoch)
             if done < per_epoch:
@@ -116,6 +119,7 @@ class CompiledPPO:
         self,
         rollout: "Rollout",
         feed: tuple[Any, ...],
+        kept: np.ndarray,
         order: np.ndarray,
         batch_size: int,
         settings: np.ndarray,
@@ -128,7 +132,7 @@ class CompiledPPO:
         parameters = list(self.policy.parameters())
         for k, start in enumerate(range(0, len(order), batch_size)):
             rows = order[start : start + batch_size]
-            ppo.begin(stacked.net, stacked.moments, feed, rows)
+            ppo.begin(stacked.net, stacked.moments, feed, kept, rows)
             logits, values = (self._heads(s, len(rows)) for s in range(2))
             stacked.store()  # the loss may look at the network itself
             loss = auxiliary(self._batch(rollout, rows, logits, values))

@@ -4,7 +4,18 @@ from typing import Any
 
 import numpy as np
 
-from agents.compiled.stacks import CHUNK, backward, forward, give_back_relative, output, take_in, take_relative
+from agents.compiled.stacks import (
+    CHUNK,
+    backward,
+    clear,
+    forward,
+    forward_from,
+    give_back_relative,
+    output,
+    reads,
+    take_in,
+    take_relative,
+)
 from agents.compiled.steps import adam, clip
 from envs.compiling import compiled
 
@@ -153,36 +164,45 @@ def look(net: Any, inputs: Any, rows: Any, log_probs: Any, values: Any) -> None:
 
 @compiled
 def epoch(
-    net: Any, moments: Any, inputs: Any, rollout: Any, order: Any, batch_size: int, settings: Any, logged: Any
+    net: Any,
+    moments: Any,
+    inputs: Any,
+    kept: Any,
+    rollout: Any,
+    order: Any,
+    batch_size: int,
+    settings: Any,
+    logged: Any,
 ) -> int:
     """All minibatches of one epoch, rows in the order given. The steps taken: fewer if the divergence ends it.
 
-    `logged` (n_minibatches, 6) gets the means of each minibatch.
+    `kept` (n_rows, n) is what `stacks.keep` kept, or empty. `logged` (n_minibatches, 6) gets the means of each
+    minibatch.
     """
     params, layers, stacks, relative, bases, work = net
     grad, first, second, tensors, rates, taken, delta, spare, product = moments
     _, _, positions, _, _, _, x, active, counts = inputs
     actions, old_values, old_log_probs, advantages, returns = rollout
     capacity = counts.size
-    done = 0
+    done, looks = 0, reads(stacks, kept)
     for start in range(0, order.size, batch_size):
         rows = order[start : start + batch_size]
         shift, factor = 0.0, 1.0
         if settings[NORMALISE] != 0 and rows.size > 1:
             shift, factor = spread_of(advantages, rows)
-        for j in range(grad.size):
-            grad[j] = 0
+        clear(grad, layers)
         terms = logged[start // batch_size]
         for j in range(terms.size):
             terms[j] = 0
-        if active.shape[1] > 0:
+        if looks and active.shape[1] > 0:
             take_relative(params, layers, stacks, positions, relative, bases)
         for s in range(0, rows.size, CHUNK):
             some = rows[s : s + CHUNK]
             c = some.size
-            take_in(inputs, some, 0)
+            if looks:
+                take_in(inputs, some, 0)
             for k in range(2):
-                forward(params, layers, stacks[k], x, active, counts, relative, bases, work, 0, c)
+                forward_from(net, inputs, kept, some, k, 0, c)
             logits = output(layers, stacks[0], work, capacity, 0, c)
             values = output(layers, stacks[1], work, capacity, 0, c)
             log_softmax(logits, logits)
@@ -229,20 +249,21 @@ def average(terms: Any, size: int, settings: Any) -> None:
 
 
 @compiled
-def begin(net: Any, moments: Any, inputs: Any, rows: Any) -> None:
+def begin(net: Any, moments: Any, inputs: Any, kept: Any, rows: Any) -> None:
     """The outputs of a minibatch's rows, all of which stay in `work`; the gradient is 0."""
-    params, layers, stacks, relative, bases, work = net
+    params, layers, stacks, relative, bases, _ = net
     grad = moments[0]
-    positions, x, active, counts = inputs[2], inputs[6], inputs[7], inputs[8]
-    for j in range(grad.size):
-        grad[j] = 0
-    if active.shape[1] > 0:
+    positions, active = inputs[2], inputs[7]
+    clear(grad, layers)
+    looks = reads(stacks, kept)
+    if looks and active.shape[1] > 0:
         take_relative(params, layers, stacks, positions, relative, bases)
     for s in range(0, rows.size, CHUNK):
         c = min(CHUNK, rows.size - s)
-        take_in(inputs, rows[s : s + c], s)
+        if looks:
+            take_in(inputs, rows[s : s + c], s)
         for k in range(2):
-            forward(params, layers, stacks[k], x, active, counts, relative, bases, work, s, c)
+            forward_from(net, inputs, kept, rows[s : s + c], k, s, c)
 
 
 @compiled

@@ -19,11 +19,12 @@ from envs.compiling import compiled
 CHUNK = 256
 """Rows that go through all layers at once."""
 
-WEIGHTS, N_IN, N_OUT, BIAS, OUTPUT, KIND = range(6)
+WEIGHTS, N_IN, N_OUT, BIAS, OUTPUT, KIND, LEARNS = range(7)
 """Columns of the table of layers: offsets of W and b among the parameters, widths, offset of the outputs per row of
-capacity, activation."""
-FIRST, LAST, BASE = range(3)
-"""Columns of the table of stacks: its layers are FIRST to LAST - 1; offset of its first bias among the bases."""
+capacity, activation, whether W or b learns."""
+FIRST, LAST, BASE, LOWEST, KEPT = range(5)
+"""Columns of the table of stacks: its layers are FIRST to LAST - 1; offset of its first bias among the bases; its
+lowest layer that learns, LAST if none does; where what lies below that one stands in a row of kept outputs."""
 LINEAR, TANH, RELU = range(3)
 """Kinds of activations."""
 OFFSET, STEP, COMMON, HIGHEST = range(4)
@@ -169,6 +170,8 @@ def give_back_relative(grad: Any, layers: Any, stacks: Any, positions: Any) -> N
     """The gradient of the commonest symbols' weights, from those of all others and of the biases."""
     for s in range(stacks.shape[0]):
         layer = layers[stacks[s, FIRST]]
+        if not layer[LEARNS]:
+            continue
         n_in, n = layer[N_IN], layer[N_OUT]
         start = layer[WEIGHTS]
         total = grad[layer[BIAS] : layer[BIAS] + n]
@@ -237,8 +240,28 @@ def forward(
 
     `work` is (n, capacity) numbers per layer: layer k's row i starts at layers[k, OUTPUT] * capacity + i * n_out.
     """
+    forward_part(params, layers, stack, x, active, counts, relative, bases, work, s, c, stack[FIRST], stack[LAST])
+
+
+@compiled(fast=True)
+def forward_part(
+    params: Any,
+    layers: Any,
+    stack: Any,
+    x: Any,
+    active: Any,
+    counts: Any,
+    relative: Any,
+    bases: Any,
+    work: Any,
+    s: int,
+    c: int,
+    begin: int,
+    end: int,
+) -> None:
+    """Layers begin to end - 1 of one stack; what lies below them is in `work`."""
     capacity = counts.size
-    for index in range(stack[FIRST], stack[LAST]):
+    for index in range(begin, end):
         layer = layers[index]
         n_in, n = layer[N_IN], layer[N_OUT]
         at = layer[OUTPUT] * capacity + s * n
@@ -276,21 +299,24 @@ def backward(
 ) -> None:
     """Add to `grad` what rows s to s + c of one stack give, from the gradient of its last outputs.
 
+    It goes down to the lowest layer that learns, and leaves out the weights of those above that do not.
+
     delta: (c · widest,), holds that gradient (c, n_out) and is used up; spare: as much room again; product: room for
     the largest layer's weights.
     """
     capacity = counts.size
-    for index in range(stack[LAST] - 1, stack[FIRST] - 1, -1):
+    for index in range(stack[LAST] - 1, stack[LOWEST] - 1, -1):
         layer = layers[index]
         n_in, n = layer[N_IN], layer[N_OUT]
         d = delta[: c * n].reshape(c, n)
-        g_bias = grad[layer[BIAS] : layer[BIAS] + n]
-        for i in range(c):
-            row = d[i]
-            for j in range(n):
-                g_bias[j] += row[j]
         size = n_in * n
         g = grad[layer[WEIGHTS] : layer[WEIGHTS] + size]
+        if layer[LEARNS]:
+            g_bias = grad[layer[BIAS] : layer[BIAS] + n]
+            for i in range(c):
+                row = d[i]
+                for j in range(n):
+                    g_bias[j] += row[j]
         if index == stack[FIRST] and active.shape[1] > 0:
             spread_planes(active[s : s + c], counts[s : s + c], d, g.reshape(n_in, n))
             return
@@ -301,14 +327,74 @@ def backward(
             return
         before = layers[index - 1, OUTPUT] * capacity + s * n_in
         inputs = work[before : before + c * n_in].reshape(c, n_in)
-        np.dot(inputs.T, d, product[:size].reshape(n_in, n))
-        for j in range(size):
-            g[j] += product[j]
+        if layer[LEARNS]:
+            np.dot(inputs.T, d, product[:size].reshape(n_in, n))
+            for j in range(size):
+                g[j] += product[j]
+        if index == stack[LOWEST]:
+            return
         weights = params[layer[WEIGHTS] : layer[WEIGHTS] + size].reshape(n_in, n)
         back = spare[: c * n_in].reshape(c, n_in)
         np.dot(d, weights.T, back)
         chain(back, inputs, layers[index - 1, KIND])
         delta, spare = spare, delta
+
+
+@compiled(fast=True)
+def clear(grad: Any, layers: Any) -> None:
+    """Set the gradient of every layer that learns to 0."""
+    for k in range(layers.shape[0]):
+        if layers[k, LEARNS]:
+            g = grad[layers[k, WEIGHTS] : layers[k, BIAS] + layers[k, N_OUT]]
+            for j in range(g.size):
+                g[j] = 0
+
+
+@compiled
+def reads(stacks: Any, kept: Any) -> bool:
+    """Whether some stack has to look at the inputs, because its outputs below what learns are not kept."""
+    found = kept.size == 0
+    for k in range(stacks.shape[0]):
+        found |= stacks[k, LOWEST] == stacks[k, FIRST]
+    return found
+
+
+@compiled
+def keep(net: Any, inputs: Any, rows: Any, kept: Any) -> None:
+    """What lies below the lowest layer that learns, of each stack and of all rows: kept (n_rows, n)."""
+    params, layers, stacks, relative, bases, work = net
+    x, active, counts = inputs[6], inputs[7], inputs[8]
+    for s in range(0, rows.size, CHUNK):
+        c = min(CHUNK, rows.size - s)
+        take_in(inputs, rows[s : s + c], 0)
+        for k in range(stacks.shape[0]):
+            stack = stacks[k]
+            lowest = stack[LOWEST]
+            if lowest == stack[FIRST]:
+                continue
+            forward_part(params, layers, stack, x, active, counts, relative, bases, work, 0, c, stack[FIRST], lowest)
+            n, at = layers[lowest - 1, N_OUT], layers[lowest - 1, OUTPUT] * counts.size
+            for i in range(c):
+                kept[s + i, stack[KEPT] : stack[KEPT] + n] = work[at + i * n : at + (i + 1) * n]
+
+
+@compiled
+def forward_from(net: Any, inputs: Any, kept: Any, rows: Any, k: int, s: int, c: int) -> None:
+    """Stack k on rows s to s + c of the inputs, from what is kept of these `rows` of the rollout if anything is."""
+    params, layers, stacks, relative, bases, work = net
+    x, active, counts = inputs[6], inputs[7], inputs[8]
+    stack = stacks[k]
+    lowest = stack[LOWEST]
+    if kept.size == 0 or lowest == stack[FIRST]:
+        forward(params, layers, stack, x, active, counts, relative, bases, work, s, c)
+        return
+    n = layers[lowest - 1, N_OUT]
+    at = layers[lowest - 1, OUTPUT] * counts.size + s * n
+    for i in range(c):
+        row, out = kept[rows[i]], work[at + i * n : at + (i + 1) * n]
+        for j in range(n):
+            out[j] = row[stack[KEPT] + j]
+    forward_part(params, layers, stack, x, active, counts, relative, bases, work, s, c, lowest, stack[LAST])
 
 
 @compiled

@@ -24,8 +24,11 @@ def clip(grad: Any, tensors: Any, most: float) -> Any:
     norm = np.sqrt(total)
     scale = np.float32(min(1.0, most / (norm + 1e-6)))
     if scale < 1:
-        for j in range(grad.size):
-            grad[j] *= scale
+        for t in range(tensors.shape[0]):
+            if tensors[t, LEARNS]:
+                g = grad[tensors[t, START] : tensors[t, END]]
+                for j in range(g.size):
+                    g[j] *= scale
     return norm
 
 
