@@ -139,7 +139,11 @@ class _Training:
         if normaliser(learner.policy) is not None:
             callbacks.append(NormaliserCallback())
         course.start()
+        said = set(self.hooks.notes())
         self.hooks.prepare(learner, course.spend)
+        for note in self.hooks.notes():
+            if note not in said:
+                self.journal.say(note)
         learner.num_timesteps = course.spent
         if not self.hooks.replaces_learning:
             self._learn_on(learner, course, callbacks)
