@@ -21,6 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from torch.nn import functional as F
 
+from agents.bias import Bias, bias_of, set_bias
 from agents.compiled import compiled_dqn
 from agents.optimising import clip_gradients, fuse
 from agents.outputs import Batch, Observations, Outputs
@@ -47,6 +48,18 @@ class DQN(stable_baselines3.DQN):
     """Whether to act by the policy before `learning_starts` too, instead of at random."""
     compiles: bool = True
     """Whether to learn in compiled code where that knows the policy."""
+
+    @property
+    def action_bias(self) -> Bias | None:
+        """Φ(s, ·), added to the action values wherever they choose or are compared: actions, targets, evaluation.
+
+        A learner that declares it can be given look-ahead advice (`agents.bias`). Saved policies are Q alone.
+        """
+        return bias_of(self.policy)
+
+    @action_bias.setter
+    def action_bias(self, bias: Bias | None) -> None:
+        set_bias(self.policy, bias)
 
     def collect_rollouts(
         self,

@@ -25,7 +25,7 @@ def look(net: Any, inputs: Any, rows: Any, q_values: Any) -> None:
 
 
 @compiled
-def aim(net: Any, inputs: Any, transitions: Any, rows: Any, discount: float, aims: Any) -> int:
+def aim(net: Any, inputs: Any, transitions: Any, rows: Any, discount: float, ahead: Any, aims: Any) -> int:
     """Regression targets (n,) of some transitions: y = r + γ (1 - terminated) max_a Q_target(s', a), Mnih et al. 2015.
 
     Args:
@@ -33,6 +33,7 @@ def aim(net: Any, inputs: Any, transitions: Any, rows: Any, discount: float, aim
         transitions: actions int64, rewards, ends and time limits float32, each (n,).
         rows: 0 to n - 1.
         discount: γ.
+        ahead: what is added to Q_target(s', a), (n, n_actions), or empty.
         aims: the results.
 
     Returns:
@@ -48,7 +49,11 @@ def aim(net: Any, inputs: Any, transitions: Any, rows: Any, discount: float, aim
         forward(params, layers, stacks[0], x, active, counts, relative, bases, work, 0, c)
         following = output(layers, stacks[0], work, counts.size, 0, c)
         for i in range(c):
-            r, best = rows[s + i], following[i, 0]
+            r = rows[s + i]
+            if ahead.size > 0:
+                for j in range(following.shape[1]):
+                    following[i, j] += ahead[r, j]
+            best = following[i, 0]
             for j in range(1, following.shape[1]):
                 best = max(best, following[i, j])
             goes_on = np.float32(1) - ends[r] * (np.float32(1) - limits[r])

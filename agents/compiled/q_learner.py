@@ -9,10 +9,12 @@ import torch
 from stable_baselines3.dqn.policies import DQNPolicy, MultiInputPolicy, QNetwork
 from torch import Tensor
 
+from agents.bias import bias_of
 from agents.compiled import dqn, stacks
 from agents.compiled.actor_critic import Inputs, Stacks, layers_of, plain_adam
 from agents.compiled.learner import one_thread
 from agents.outputs import Batch, Outputs
+from agents.recomputed import added_to
 from agents.transitions import KNOWN
 from envs.observations import each, taken
 
@@ -68,7 +70,13 @@ class CompiledDQN:
         n = self.acting.inputs.number(observations)
         q_values = np.empty((n, self.n_actions), np.float32)
         dqn.look(self.acting.net, self.acting.feed(observations), self._range(n), q_values)
-        return q_values
+        bias = self._bias(observations)
+        return q_values if bias is NOTHING else q_values + bias
+
+    def _bias(self, observations: Any) -> np.ndarray:
+        """Φ (B, n_actions) of a policy that acts by Q + Φ, else empty."""
+        bias = bias_of(self.policy)
+        return NOTHING if bias is None else np.asarray(bias(observations).cpu().numpy(), np.float32)
 
     def update(
         self,
@@ -95,9 +103,12 @@ class CompiledDQN:
                 acting.share_optimiser(self.policy.optimizer)
             rows, aims = self._range(len(drawn.actions)), np.empty(len(drawn.actions), np.float32)
             feed, part = acting.feed(drawn.observations), losses[used : used + len(rows) // batch_size]
-            unknown = dqn.aim(target.net, target.feed(drawn.following), drawn[2:], rows, learner.gamma, aims)
+            ahead, now = self._bias(drawn.following), self._bias(drawn.observations)
+            unknown = dqn.aim(target.net, target.feed(drawn.following), drawn[2:], rows, learner.gamma, ahead, aims)
             if unknown:
                 raise IndexError(f"{unknown} of {len(rows)} transitions of the replay buffer hold an unknown action")
+            if now is not NOTHING:
+                aims -= now[rows, drawn.actions]  # what (Q + Φ)(s, a) should be, without Φ(s, a)
             if auxiliary is None:
                 dqn.learn(acting.net, acting.moments, feed, drawn.actions, aims, rows, batch_size, settings, part)
             else:
@@ -124,7 +135,9 @@ class CompiledDQN:
             dqn.begin(acting.net, acting.moments, feed, self._rows[some])
             q_values = torch.tensor(acting.outputs(0, batch_size), requires_grad=True)
             acting.store()  # the loss may look at the network itself
-            known = Outputs("q", q_values, value=q_values.max(dim=-1).values)
+            bias = self._bias(taken(drawn.observations, some))
+            told = q_values if bias is NOTHING else q_values + torch.from_numpy(bias)
+            known = Outputs("q", told, value=told.max(dim=-1).values)
             loss = auxiliary(Batch(self.policy, each(torch.from_numpy, taken(drawn.observations, some)), known=known))
             if loss is not None:
                 added.append(float(loss.detach()))
@@ -195,7 +208,8 @@ def draws(buffer: Any, n: int, batch_size: int) -> Iterator[Transitions]:
         yield Transitions(
             each(partial(_rows, rows=rows), buffer.observations),
             each(partial(_rows, rows=after), following),
-            *(_rows(held, rows).reshape(len(rows)) for held in (buffer.actions, buffer.rewards)),
+            _rows(buffer.actions, rows).reshape(len(rows)),
+            _rewards(buffer, rows),
             *(_rows(held, rows) for held in (buffer.dones, buffer.timeouts)),
         )
 
@@ -210,6 +224,12 @@ def _draw(buffer: Any, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     else:
         steps = randint(0, buffer.pos, size=batch_size)
     return steps, randint(0, high=buffer.n_envs, size=batch_size)
+
+
+def _rewards(buffer: Any, rows: np.ndarray) -> np.ndarray:
+    """What the game paid in these rows (n,), and what is added when it is drawn."""
+    rewards, added = _rows(buffer.rewards, rows).reshape(len(rows)), added_to(buffer)
+    return rewards if added is None else (rewards + added(rows)).astype(rewards.dtype)
 
 
 def _rows(held: np.ndarray, rows: np.ndarray) -> np.ndarray:
