@@ -171,18 +171,43 @@ def max_t(
     Drawn relabellings count the observed one too: (1 + hits) / (1 + draws), which keeps the level (Phipson &
     Smyth 2010).
     """
+    found = null(scratch, arms, generator, permutations)
+    return found.tail(found.observed), found.exact
+
+
+@dataclass(frozen=True)
+class Null:
+    """What the statistic of a set of arms is under relabelling."""
+
+    observed: float
+    """Under the labels as they are."""
+    values: Array
+    """Under the others, in rising order."""
+    exact: bool
+    """Whether every relabelling was counted; otherwise they were drawn."""
+
+    def tail(self, t: float) -> float:
+        """P(statistic ≥ t) under relabelling."""
+        least = t * (1 - 1e-9)  # equal labellings may differ in the last digit
+        hits = len(self.values) - int(np.searchsorted(self.values, least))
+        return hits / len(self.values) if self.exact else (1 + hits) / (1 + len(self.values))
+
+
+def null(
+    scratch: Array, arms: Sequence[Array], generator: np.random.Generator, permutations: int = PERMUTATIONS
+) -> Null:
+    """The statistic of these arms under the labels as they are, and under all others, or `permutations` of them."""
     groups = [scratch, *arms]
     sizes = tuple(len(group) for group in groups)
     pooled = np.concatenate(groups)
     pooled = pooled - np.median(pooled)
     observed = float(statistic(pooled[None, :], sizes)[0])
-    least = observed * (1 - 1e-9)  # equal labellings may differ in the last digit
-    if relabellings(sizes) <= EXACT:
-        values = statistic(pooled[_assignments(sizes)], sizes)
-        return float((values >= least).mean()), True
-    rows = generator.permuted(np.broadcast_to(pooled, (permutations, len(pooled))), axis=1)
-    hits = int((statistic(rows, sizes) >= least).sum())
-    return (1 + hits) / (1 + permutations), False
+    exact = relabellings(sizes) <= EXACT
+    if exact:
+        rows = pooled[_assignments(sizes)]
+    else:
+        rows = generator.permuted(np.broadcast_to(pooled, (permutations, len(pooled))), axis=1)
+    return Null(observed, np.sort(statistic(rows, sizes)), exact)
 
 
 def statistic(rows: Array, sizes: Sequence[int]) -> Array:

@@ -32,12 +32,14 @@ def demo(
     from transfer.cli.console import emit_json, say
     from transfer.cli.study import run_and_show
     from transfer.report import write
+    from transfer.study.data import StudyData
     from transfer.study.spec import load_study
     from transfer.study.store import collect
 
     root = runs_root(runs)
     folder = run_and_show(STUDY, root=root, results=results, workers=workers, silent=json)
     data = collect(load_study(STUDY), root)
+    assert isinstance(data, StudyData), "the demo has no dial"
     video = film(data, root, folder / "side-by-side.mp4")
     write(data, folder, video=video)
     video, page = video.resolve(), (folder / "report.html").resolve()

@@ -27,9 +27,14 @@ def status(
     spec = load_study(study_file(study, results))
     found = study_status(spec, runs_root(runs))
     if json:
-        emit_json({"study": spec.name, "runs": [asdict(run) for run in found]})
+        emit_json({"study": spec.name, "runs": [_plain(run) for run in found]})
     else:
         _show(found)
+
+
+def _plain(run: "RunStatus") -> dict[str, object]:
+    """For JSON: the dial's value where there is one."""
+    return {name: value for name, value in asdict(run).items() if name != "at" or value is not None}
 
 
 def study_file(study: str, results: Path) -> Path:
@@ -51,8 +56,8 @@ def _show(found: "list[RunStatus]") -> None:
     from transfer.cli.console import say, table
 
     rows = []
-    for arm in dict.fromkeys(run.arm for run in found):
-        of_arm = [run for run in found if run.arm == arm]
+    for arm in dict.fromkeys(_arm(run) for run in found):
+        of_arm = [run for run in found if _arm(run) == arm]
         counts = [str(sum(run.phase == phase for run in of_arm)) for phase in ("done", "running", "failed", "waiting")]
         taken = sum(run.steps if run.phase == "done" else run.step for run in of_arm)
         total = sum(run.steps for run in of_arm)
@@ -63,4 +68,9 @@ def _show(found: "list[RunStatus]") -> None:
     table(headings, rows, right=headings[1:])
     for run in found:
         if run.phase == "failed":
-            say(f"{run.arm} seed {run.seed} failed: {run.line}")
+            say(f"{_arm(run)} seed {run.seed} failed: {run.line}")
+
+
+def _arm(run: "RunStatus") -> str:
+    """The arm, at which value of the dial."""
+    return f"{run.arm} {run.at}" if run.at else run.arm

@@ -95,7 +95,9 @@ def _announce(planned: "Plan", seconds: float, workers: int | None) -> None:
 
     study, todo = planned.study, len(planned.unfinished)
     arms = ", ".join(study.arms)
-    say(f"study {study.name}: arms {arms}; {counted(len(study.seeds), 'seed')}; primary metric {study.primary}")
+    turned = f"{study.dial.argument} at {', '.join(map(str, study.dial.values))}; " if study.dial else ""
+    seeds = counted(len(study.seeds), "seed")
+    say(f"study {study.name}: arms {arms}; {turned}{seeds}; primary metric {study.primary}")
     for warning in planned.warnings:
         say(f"note: {warning}")
     finished = len(planned.distinct) - todo
@@ -122,6 +124,7 @@ def _document(planned: "Plan", seconds: float) -> dict[str, Any]:
         "runs": [
             {
                 "arm": run.arm,
+                **({"at": run.at} if run.at else {}),
                 "seed": run.seed,
                 "key": run.key,
                 "after": run.after,

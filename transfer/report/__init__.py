@@ -8,14 +8,16 @@ from agents import files
 from envs.errors import ConfigError
 from transfer.report import figures, page
 from transfer.report.results import results
-from transfer.study.data import StudyData
+from transfer.study.data import DialData, StudyData
 
 PICTURES = (".mp4", ".webm", ".gif")
 """What the page shows of a folder if no video is named."""
 
 
-def write(data: StudyData, folder: str | Path, video: str | Path | None = None) -> dict[str, Any]:
+def write(data: StudyData | DialData, folder: str | Path, video: str | Path | None = None) -> dict[str, Any]:
     """Write a study's report into a folder, each file beside and renamed.
+
+    A study with a dial has a page on the curve over its values, and the usual report of each value in a folder below.
 
     Args:
         data: what was measured.
@@ -29,8 +31,15 @@ def write(data: StudyData, folder: str | Path, video: str | Path | None = None) 
         ConfigError: no arm is called `scratch`, or the video is not there.
         UnknownName: the primary metric is none of ours.
     """
-    folder = Path(folder)
-    document = results(data)
+    if isinstance(data, DialData):
+        from transfer.report import dial
+
+        return dial.write(data, Path(folder))
+    return write_document(results(data), Path(folder), video)
+
+
+def write_document(document: dict[str, Any], folder: Path, video: str | Path | None = None) -> dict[str, Any]:
+    """Write the report of what was worked out already. Raises ConfigError if the video is not there."""
     shown = _link(folder, video)
     drawn = figures.draw(document)
     svg = {name: figures.to_svg(figure, name) for name, figure in drawn.items()}

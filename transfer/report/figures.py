@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from transfer.report.words import NAMES, exact
 
@@ -88,6 +88,50 @@ def inline(svg: str, name: str) -> str:
     for colour, variable in variables.items():
         text = text.replace(colour, f"var(--{variable})")
     return text.strip()
+
+
+def over_distance(document: dict[str, Any]) -> Figure:
+    """The difference from scratch over a dial's values: the primary metric, and the jumpstart beside it."""
+    dial, primary = document["dial"], document["primary"]
+    panels = list(dict.fromkeys((primary, "jumpstart")))
+    styles = {"arms": dict.fromkeys(["scratch", *dial["arms"]])}
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(3.9 * len(panels) + 0.4, 3.4), layout="constrained")
+        FigureCanvasAgg(figure)
+        drawn = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, metric in zip(drawn, panels, strict=True):
+            axes.axhline(0, color=MUTED, linewidth=1)
+            for name, arm in dial["arms"].items():
+                entries = [entry.get("saved", entry) for entry in arm[metric]]
+                _over_values(axes, dial["values"], entries, {"label": name, **_style(styles, name)})
+            _dial_axis(axes, dial)
+            steps = metric == "time_to_threshold"
+            axes.set_ylabel("target steps saved" if steps else "difference from scratch")
+            name = NAMES[metric]
+            axes.set_title(f"{name[0].upper()}{name[1:]}" + (" (primary)" if metric == primary else ""), loc="left")
+        handles, labels = drawn[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=min(len(dial["arms"]), 4), handlelength=3)
+    return figure
+
+
+def _over_values(axes: Axes, values: list[float], entries: list[dict[str, Any]], style: dict[str, Any]) -> None:
+    """One arm's line through the values at which it has one, an interval at each."""
+    known = [(x, entry) for x, entry in zip(values, entries, strict=True) if entry["value"] is not None]
+    known.sort(key=lambda found: found[0])
+    for x, entry in known:
+        if entry["low"] is not None and entry["high"] is not None:
+            axes.plot([x, x], [entry["low"], entry["high"]], color=style["color"], linewidth=1.6, alpha=0.6)
+    axes.plot([x for x, _ in known], [entry["value"] for _, entry in known], linewidth=1.9, markersize=5.5, **style)
+
+
+def _dial_axis(axes: Axes, dial: dict[str, Any]) -> None:
+    """A tick at each value; by powers where they spread over an order of magnitude."""
+    values = sorted(dial["values"])
+    if values[0] > 0 and values[-1] / values[0] >= 8:
+        axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(values, [exact(value) for value in values])
+    axes.set_xlabel(dial["argument"])
 
 
 def _learning_curves(document: dict[str, Any], arms: dict[str, Any], *, charged: bool = False) -> Figure:

@@ -24,6 +24,10 @@ class Measured:
     """A study's data, and what follows from all arms together."""
 
     data: StudyData
+    given: statistics.Test | None = None
+    """The test, where it is held over more than these arms."""
+    comparisons: int | None = None
+    """How many comparisons it is held over, if not these arms."""
 
     @cached_property
     def scores(self) -> dict[str, metrics.Array]:
@@ -114,8 +118,15 @@ class Measured:
     @cached_property
     def test(self) -> statistics.Test | None:
         """The permutation test over all arms that have two seeds; None if there are none."""
-        arms = {name: x for name, x in self.samples.items() if name != BASELINE and len(x) > 1}
-        scratch = self.samples[BASELINE]
-        if not arms or len(scratch) < 2:
-            return None
-        return statistics.permutation_test(scratch, arms, statistics.generator_for(self.data.name))
+        if self.given is not None or not self.tested:
+            return self.given
+        return statistics.permutation_test(
+            self.samples[BASELINE], self.tested, statistics.generator_for(self.data.name)
+        )
+
+    @cached_property
+    def tested(self) -> dict[str, metrics.Array]:
+        """The samples of the arms that have two seeds; none if scratch has not."""
+        if len(self.samples[BASELINE]) < 2:
+            return {}
+        return {name: x for name, x in self.samples.items() if name != BASELINE and len(x) > 1}

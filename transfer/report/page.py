@@ -21,15 +21,16 @@ def html(document: dict[str, Any], figures: Mapping[str, str], video: str | None
     """The page. `figures` are inline SVG by name; `video` is a link relative to the page."""
     context = _context(document, video)
     drawn = {name: Markup(svg) for name, svg in figures.items()}
-    return _render("report.html.j2", {**context, "figures": drawn}, autoescape=True)
+    return render("report.html.j2", {**context, "figures": drawn}, autoescape=True)
 
 
 def markdown(document: dict[str, Any], figures: Mapping[str, str], video: str | None) -> str:
     """The same in Markdown; the figures are the PNG files beside it."""
-    return _render("report.md.j2", {**_context(document, video), "figures": figures}, autoescape=False)
+    return render("report.md.j2", {**_context(document, video), "figures": figures}, autoescape=False)
 
 
-def _render(template: str, context: dict[str, Any], *, autoescape: bool) -> str:
+def render(template: str, context: dict[str, Any], *, autoescape: bool) -> str:
+    """A template of this folder, filled in."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=autoescape,
@@ -113,7 +114,7 @@ def _video(href: str | None) -> dict[str, Any] | None:
     return {"href": href, "name": Path(href).name, "moving_picture": href.lower().endswith(MOVING_PICTURES)}
 
 
-def _cell(entry: dict[str, Any] | None, *, signed: bool = True, text: Callable[[float], str] | None = None) -> Cell:
+def cell(entry: dict[str, Any] | None, *, signed: bool = True, text: Callable[[float], str] | None = None) -> Cell:
     """A table's cell: the value, its interval, and what is to be said about them."""
     if not entry or entry["value"] is None:
         return {"value": None, "note": (entry or {}).get("note", "not measured")}
@@ -125,20 +126,21 @@ def _cell(entry: dict[str, Any] | None, *, signed: bool = True, text: Callable[[
 
 def _start(arm: dict[str, Any], *, charged: bool = False) -> Cell:
     """A jumpstart's cell: at 0 target steps, and after those that the arm's methods take before it learns."""
-    cell, later = _cell((arm["charged"] if charged else arm)["jumpstart"]), arm["jumpstart_after"]
+    shown, later = cell((arm["charged"] if charged else arm)["jumpstart"]), arm["jumpstart_after"]
     if later is None:
-        return cell
+        return shown
     said = "at 0 target steps"
     if not charged:
         said += f"; after {later['steps']:,}: {estimate(later)}" if later["steps"] else f"; {later['note']}"
-    return {**cell, "note": "; ".join(note for note in (cell["note"], said) if note)}
+    return {**shown, "note": "; ".join(note for note in (shown["note"], said) if note)}
 
 
 def _plain(text: str) -> Cell:
     return {"value": text, "text": text, "range": "", "note": ""}
 
 
-def _table(headings: list[str], rows: list[tuple[str, list[Cell]]]) -> Table:
+def table(headings: list[str], rows: list[tuple[str, list[Cell]]]) -> Table:
+    """A table as the templates draw it; a row has a name and a cell for each heading."""
     return {"headings": headings, "rows": [{"name": name, "cells": cells} for name, cells in rows]}
 
 
@@ -158,14 +160,14 @@ def _metrics(document: dict[str, Any]) -> Table:
     rows = []
     for name, arm in _others(document).items():
         cells = [_start(arm)]
-        cells += [_cell(arm[metric]) for metric in ("asymptotic", "total_reward", "transfer_ratio")]
-        cells.append(_cell(arm["transfer_ratio"].get("gap_closed") or arm["transfer_ratio"]))
-        cells.append(_cell(arm["time_to_threshold"].get("saved") or arm["time_to_threshold"]))
+        cells += [cell(arm[metric]) for metric in ("asymptotic", "total_reward", "transfer_ratio")]
+        cells.append(cell(arm["transfer_ratio"].get("gap_closed") or arm["transfer_ratio"]))
+        cells.append(cell(arm["time_to_threshold"].get("saved") or arm["time_to_threshold"]))
         rows.append((name, cells))
     primary = [heading == NAMES[document["primary"]] for heading in headings]
     if document["primary"] == "time_to_threshold":
         primary[-1] = True
-    return _table([f"{h} (primary)" if first else h for h, first in zip(headings, primary, strict=True)], rows)
+    return table([f"{h} (primary)" if first else h for h, first in zip(headings, primary, strict=True)], rows)
 
 
 def _metrics_caption(document: dict[str, Any]) -> str:
@@ -191,18 +193,18 @@ def _times(document: dict[str, Any]) -> Table:
     for name, arm in document["arms"].items():
         entries = arm["time_to_threshold"].get("thresholds", [])
         rows.append((name, [_time_cell(entries[i]) for i in order]))
-    return _table([f"return {exact(values[i])}" for i in order], rows)
+    return table([f"return {exact(values[i])}" for i in order], rows)
 
 
 def _time_cell(entry: dict[str, Any]) -> Cell:
     if entry["value"] is None:
-        return _cell(entry)
+        return cell(entry)
     median = entry["median"]
-    cell = _cell({**entry, "note": None}, signed=False)
+    shown = cell({**entry, "note": None}, signed=False)
     parts = [f"{entry['reached']} of {entry['n_seeds']} seeds", f"median {number(median['value'])}"]
     if entry["saved"]["value"] is not None:
         parts.append(f"saves {estimate(entry['saved'])}")
-    return {**cell, "note": "; ".join(parts)}
+    return {**shown, "note": "; ".join(parts)}
 
 
 def _levels(document: dict[str, Any]) -> Table:
@@ -211,9 +213,9 @@ def _levels(document: dict[str, Any]) -> Table:
     for name, arm in document["arms"].items():
         levels = arm["levels"] or {}
         cells = [_plain(" + ".join(arm["methods"]) or "none"), _plain(str(arm["n_seeds"]))]
-        cells += [_cell(levels.get(level), signed=False) for level in ("initial", "final", "total_reward")]
+        cells += [cell(levels.get(level), signed=False) for level in ("initial", "final", "total_reward")]
         rows.append((name, cells))
-    return _table(["methods", "seeds", "first evaluation", "final", "total reward"], rows)
+    return table(["methods", "seeds", "first evaluation", "final", "total reward"], rows)
 
 
 def _charged(document: dict[str, Any]) -> Table:
@@ -222,13 +224,13 @@ def _charged(document: dict[str, Any]) -> Table:
     for name, arm in _others(document).items():
         charged, even = arm["charged"], arm["break_even"]
         cells = [_start(arm, charged=True)]
-        cells += [_cell(charged[metric]) for metric in ("asymptotic", "total_reward", "transfer_ratio")]
-        cells.append(_cell(charged["time_to_threshold"], signed=False))
-        cells.append(_cell(charged["time_to_threshold"].get("saved") or charged["time_to_threshold"]))
-        cells.append(_cell(even, signed=False, text=lambda k: f"{number(k)} targets"))
+        cells += [cell(charged[metric]) for metric in ("asymptotic", "total_reward", "transfer_ratio")]
+        cells.append(cell(charged["time_to_threshold"], signed=False))
+        cells.append(cell(charged["time_to_threshold"].get("saved") or charged["time_to_threshold"]))
+        cells.append(cell(even, signed=False, text=lambda k: f"{number(k)} targets"))
         rows.append((name, cells))
     headings = [NAMES[metric] for metric in ("jumpstart", "asymptotic", "total_reward", "transfer_ratio")]
-    return _table([*headings, "time to threshold", "steps saved to threshold", "source paid after"], rows)
+    return table([*headings, "time to threshold", "steps saved to threshold", "source paid after"], rows)
 
 
 def _charged_caption(document: dict[str, Any]) -> str:

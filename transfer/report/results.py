@@ -22,7 +22,12 @@ def results(data: StudyData) -> dict[str, Any]:
     """Everything measured, ready for JSON. Raises ConfigError if the study has no arm `scratch`."""
     if BASELINE not in data.arms:
         raise ConfigError(f"study {data.name!r} has no arm {BASELINE!r}: there is nothing to compare with")
-    measured = Measured(data)
+    return results_of(Measured(data))
+
+
+def results_of(measured: Measured) -> dict[str, Any]:
+    """The same, of what was worked out already."""
+    data = measured.data
     document = {
         "format": FORMAT,
         "study": data.name,
@@ -33,11 +38,11 @@ def results(data: StudyData) -> dict[str, Any]:
         "file": data.study,
         "provenance": data.provenance,
     }
-    plain: dict[str, Any] = _plain(document)
-    plain["notes"] = words.notes(plain)
-    for name, arm in plain["arms"].items():
-        arm["conclusion"] = words.conclusion(plain, name)
-    return plain
+    result: dict[str, Any] = plain(document)
+    result["notes"] = words.notes(result)
+    for name, arm in result["arms"].items():
+        arm["conclusion"] = words.conclusion(result, name)
+    return result
 
 
 def _arm(measured: Measured, name: str) -> dict[str, Any]:
@@ -166,7 +171,8 @@ def _smallest(measured: Measured) -> dict[str, float]:
     """The smallest p that the seeds at hand allow each arm that is tested."""
     counts = {name: len(sample) for name, sample in measured.samples.items() if len(sample) > 1}
     base = counts.pop(BASELINE, 0)
-    return {name: statistics.smallest_p(n, len(counts), n_scratch=base) for name, n in counts.items()}
+    arms = len(counts) if len(counts) <= statistics.CLOSED else measured.comparisons or len(counts)
+    return {name: statistics.smallest_p(n, arms, n_scratch=base) for name, n in counts.items()}
 
 
 def _curve(scores: metrics.Array) -> dict[str, list[float | None]] | None:
@@ -242,16 +248,16 @@ def _how(measured: Measured) -> dict[str, Any]:
     }
 
 
-def _plain(found: Any) -> Any:
+def plain(found: Any) -> Any:
     """Lists, dictionaries, numbers, strings and null; a number that is not finite is null."""
     if isinstance(found, Mapping):
-        return {str(key): _plain(value) for key, value in found.items()}
+        return {str(key): plain(value) for key, value in found.items()}
     if isinstance(found, np.ndarray):
-        return _plain(found.tolist())
+        return plain(found.tolist())
     if isinstance(found, list | tuple | set):
-        return [_plain(value) for value in found]
+        return [plain(value) for value in found]
     if isinstance(found, np.generic):
-        return _plain(found.item())
+        return plain(found.item())
     if isinstance(found, float):
         return found if math.isfinite(found) else None
     if found is None or isinstance(found, bool | int | str):

@@ -33,18 +33,24 @@ def check(plan: Plan) -> float:
     Returns a rough estimate of the CPU seconds that training takes, evaluation excluded. Raises HeadstartError: a game
     that cannot be opened, an algorithm that cannot act in it, spaces that do not map, a method that cannot work.
     """
-    target = plan.of(SCRATCH)[0].config
-    source = plan.source_config
-    with naming("target"):
-        on_target = _seconds_a_step(target)
+    speeds: dict[str | None, float] = {}
+    for at, planned in plan.turned or ((None, plan),):
+        with naming(f"dial {at}") if at else contextlib.nullcontext():
+            with naming("target"):
+                speeds[at] = _seconds_a_step(planned.of(SCRATCH)[0].config)
+            _check_arms(planned)
     with naming("source"):
-        on_source = _seconds_a_step(source)
+        on_source = _seconds_a_step(plan.source_config)
+    todo = plan.unfinished.values()
+    return sum(run.config.steps * (on_source if run.arm == SOURCE else speeds[run.at]) for run in todo)
+
+
+def _check_arms(plan: Plan) -> None:
+    """Try every arm's methods on both games."""
     for name in plan.study.arms:
         if name != SCRATCH:
             with naming(f"arms.{name}"):
-                check_carried(plan.of(name)[0].config, source)
-    todo = plan.unfinished.values()
-    return sum(run.config.steps * (on_source if run.arm == SOURCE else on_target) for run in todo)
+                check_carried(plan.of(name)[0].config, plan.source_config)
 
 
 def _seconds_a_step(config: RunConfig) -> float:

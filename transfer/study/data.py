@@ -60,3 +60,22 @@ class StudyData:
     """The protocol: `every`, `episodes`, `mode` and whatever else decides a score."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """`versions`, `host`, and under `runs` the wall and CPU seconds of each run by its key."""
+
+
+@dataclass(frozen=True)
+class DialData:
+    """A study with a dial: one study's results at each of its values."""
+
+    name: str
+    study: dict[str, Any]
+    """The study file as JSON, defaults filled in."""
+    argument: str
+    """What is turned."""
+    values: tuple[int | float, ...]
+    """Those that were measured, in the file's order."""
+    labels: tuple[str, ...]
+    """Their names, as in ``slip=0.1``; also of their folders."""
+    points: tuple[StudyData, ...]
+    """What was measured at each value."""
+    missing: tuple[str, ...] = ()
+    """A line for each value at which nothing was measured: its label and why."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ class PlannedRun:
     """What decides it."""
     after: str | None = None
     """The key of the source run that must be finished before."""
+    at: str | None = None
+    """The value of the study's dial, as in ``slip=0.1``; None without a dial, and of sources."""
 
     @cached_property
     def key(self) -> str:
@@ -38,20 +40,23 @@ class PlannedRun:
         return self.config.key()
 
     def __str__(self) -> str:
-        return f"{self.arm} seed {self.seed}"
+        return f"{self.arm} {self.at} seed {self.seed}" if self.at else f"{self.arm} seed {self.seed}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of a study."""
+    """All runs of a study, or of one value of its dial."""
 
     study: Study
     root: Path
     """Where runs live."""
     runs: tuple[PlannedRun, ...]
-    """Sources first, then the arms in the file's order, each by seed. Two arms that are equal share their runs."""
+    """Sources first, then the arms in the file's order, each by seed, at one value of a dial after the other. Two arms
+    that are equal share their runs."""
     warnings: tuple[str, ...] = ()
     """What a reader of the results should know before they are made; a line each."""
+    turned: tuple[tuple[str, "Plan"], ...] = ()
+    """Of a study with a dial: the plan at each of its values, by label. They share the source runs."""
 
     @cached_property
     def distinct(self) -> dict[str, PlannedRun]:
@@ -85,7 +90,23 @@ class Plan:
 
 def plan(study: Study, root: str | Path) -> Plan:
     """Expand a study. Raises HeadstartError for a game, algorithm, method, option or hyperparameter that is wrong."""
-    root = Path(root)
+    return _plan(study, Path(root)) if study.dial is None else _turned(study, Path(root))
+
+
+def _turned(study: Study, root: Path) -> Plan:
+    """A study with a dial: as many studies as it has values, on the same sources."""
+    assert study.dial is not None
+    plans = []
+    for value in study.dial.values:
+        with naming(f"dial {study.dial.label(value)}"):
+            plans.append((study.dial.label(value), _plan(study.at(value), root)))
+    arms = [replace(run, at=label) for label, planned in plans for run in planned.runs if run.arm != SOURCE]
+    warnings = dict.fromkeys(line for _, planned in plans for line in planned.warnings)
+    return Plan(study, root, (*plans[0][1].of(SOURCE), *arms), tuple(warnings), tuple(plans))
+
+
+def _plan(study: Study, root: Path) -> Plan:
+    """A study without a dial."""
     with naming("target"):
         target = _config(study.target.task, study.target.algorithm, study.target.set, study.target.steps)
         target = target.model_copy(update={"evaluation": study.evaluation})

@@ -25,7 +25,7 @@ from agents.config import Evaluation
 from envs.errors import ConfigError
 from envs.registry import did_you_mean
 from envs.task import Change, Task
-from envs.validation import explain
+from envs.validation import explain, validated
 
 MOST_SEEDS = 10_000
 """More are a slip of the pen."""
@@ -162,6 +162,31 @@ class Arm(_Part):
         return tuple(entry["method"] for entry in self.by)
 
 
+class Dial(_Part):
+    """One number of the target that the study turns: everything is measured at each of its values."""
+
+    argument: str
+    """An argument of the target's game, such as ``slip``; or ``change.NAME``, such as ``change.sticky``."""
+    values: tuple[int | float, ...] = Field(min_length=2)
+    """In the order of the report."""
+
+    @field_validator("values")
+    @classmethod
+    def _each_once(cls, values: tuple[int | float, ...]) -> tuple[int | float, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError(f"found {list(values)}, expected each value once")
+        return values
+
+    @property
+    def name(self) -> str:
+        """The argument without what it belongs to."""
+        return self.argument.rpartition(".")[2]
+
+    def label(self, value: float) -> str:
+        """``slip=0.1``."""
+        return f"{self.name}={value}"
+
+
 class Study(_Part):
     """A study file."""
 
@@ -183,6 +208,38 @@ class Study(_Part):
     """What the names of features and actions do not say by themselves."""
     arms: dict[Name, Arm]
     """By name; one of them is `scratch`."""
+
+    dial: Dial | None = None
+    """What is turned on the target, in a study that measures transfer over a distance."""
+
+    @model_validator(mode="after")
+    def _dial_alone_turns(self) -> Self:
+        if self.dial is None:
+            return self
+        place, _, name = self.dial.argument.rpartition(".")
+        if place not in ("", "arguments", "change") or not name:
+            raise ValueError(
+                f"dial.argument: found {self.dial.argument!r}, expected an argument of the target, or change.NAME"
+            )
+        if place == "change" and name not in Change.model_fields:
+            raise ValueError(f"dial.argument: {did_you_mean('change', name, Change.model_fields)}")
+        if name in (self.target.change.model_fields_set if place == "change" else self.target.arguments):
+            raise ValueError(f"dial.argument: the target sets {name!r} already; leave it to the dial")
+        return self
+
+    def at(self, value: float) -> Self:
+        """The same study at one value of its dial: an ordinary one. Raises ConfigError for an impossible value."""
+        if self.dial is None:
+            raise ConfigError(f"study {self.name!r} has no dial to set")
+        target, name = self.target, self.dial.name
+        if self.dial.argument == f"change.{name}":
+            change = {**target.change.model_dump(exclude_unset=True), name: value}
+            turned = target.model_copy(update={"change": validated(Change, change, f"dial {self.dial.label(value)}")})
+        else:
+            turned = target.model_copy(update={"arguments": {**target.arguments, name: value}})
+        return self.model_copy(
+            update={"target": turned, "dial": None, "name": f"{self.name}, {self.dial.label(value)}"}
+        )
 
     def mapping_of(self, arm: str) -> dict[str, Any]:
         """What an arm's mapping is told, for `transfer.carry.Pairing`: the study's fields, and over them the arm's."""

@@ -11,7 +11,7 @@ from agents.evaluation import default_mode
 from agents.runs import Run
 from envs.catalogue import Game, find_game
 from envs.errors import CheckpointError, ConfigError
-from transfer.study.data import ArmData, StudyData
+from transfer.study.data import ArmData, DialData, StudyData
 from transfer.study.plan import Plan, PlannedRun, plan, source_run
 from transfer.study.spec import SOURCE, Study
 
@@ -34,11 +34,42 @@ class RunStatus:
     """Mean return of the last evaluation."""
     line: str | None
     """Why it failed."""
+    at: str | None = None
+    """The value of the study's dial, as in ``slip=0.1``."""
 
 
-def collect(study: Study, root: str | Path) -> StudyData:
-    """The finished runs of a study as arrays. Raises ConfigError if scratch or all other arms have none."""
+def collect(study: Study, root: str | Path) -> StudyData | DialData:
+    """The finished runs of a study as arrays. Raises ConfigError if none is finished on the target."""
     planned = plan(study, root)
+    return _turned(planned) if study.dial else _collected(planned)
+
+
+def _turned(planned: Plan) -> DialData:
+    """What was measured at each value of the dial. Raises ConfigError if nothing was."""
+    study = planned.study
+    assert study.dial is not None
+    points, missing = {}, []
+    for label, point in planned.turned:
+        try:
+            points[label] = _collected(point)
+        except ConfigError as error:
+            missing.append(f"{label}: {error}")
+    if not points:
+        raise ConfigError(missing[0])
+    return DialData(
+        name=study.name,
+        study=study.model_dump(mode="json"),
+        argument=study.dial.argument,
+        values=tuple(value for value in study.dial.values if study.dial.label(value) in points),
+        labels=tuple(points),
+        points=tuple(points.values()),
+        missing=tuple(missing),
+    )
+
+
+def _collected(planned: Plan) -> StudyData:
+    """What was measured without a dial, or at one of its values."""
+    study = planned.study
     steps = _grid(planned)
     arms = {name: _arm(planned, name, steps) for name in study.arms}
     game = _game_as_it_is(study)
@@ -76,7 +107,7 @@ def _status(planned: PlannedRun, run: Run) -> RunStatus:
         phase = "failed"
     step, score = _last_evaluation(run)
     line = run.failure if phase == "failed" else None
-    return RunStatus(planned.arm, planned.seed, planned.key, phase, step, planned.config.steps, score, line)
+    return RunStatus(planned.arm, planned.seed, planned.key, phase, step, planned.config.steps, score, line, planned.at)
 
 
 def _last_evaluation(run: Run) -> tuple[int, float | None]:
