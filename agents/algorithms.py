@@ -1,5 +1,6 @@
 """Algorithms by name, their hyperparameters made complete, and learners built from both."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from agents.config import Mode
-from agents.generators import derived_seed
+from agents.generators import derived_seed, preserved
 from agents.hyperparameters import complete, parameters, schedule
 from agents.networks import ARCHITECTURE, POLICY_ARGUMENTS, architecture, policy_kwargs
 from agents.presets import preset
+from agents.progressive import policy_class, progressive_kwargs
 from envs.errors import ConfigError
 from envs.registry import Registry
 from envs.task import Task
@@ -54,6 +56,8 @@ NOT_THE_CONSTRUCTORS = {
     *ARCHITECTURE,
     *POLICY_ARGUMENTS,
 }
+BUILT = ("progressive",)
+"""Parts of an architecture that methods build, and no user's hyperparameters name."""
 SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf", "delta_std")
 
 
@@ -96,16 +100,18 @@ def build_learner(
     """
     algorithm = ALGORITHMS.load(name)
     check_action_space(name, venv.action_space)
-    values = complete(name, algorithm, hyperparameters)
+    given = dict(hyperparameters)
+    built = {key: given.pop(key) for key in BUILT if key in given}
+    values = complete(name, algorithm, given)
     if values["n_envs"] != venv.num_envs:
         raise ConfigError(f"n_envs: found {values['n_envs']}, but there are {venv.num_envs} environments")
     arguments = _constructor_arguments(values, venv)
     if values["normalise_rewards"]:
         venv = VecNormalize(venv, norm_obs=False, norm_reward=True, gamma=values.get("gamma", 0.99))
     learner: BaseAlgorithm = algorithm(
-        _policy_name(name, algorithm, venv.observation_space),
+        _policy_class(name, algorithm, venv.observation_space, built),
         venv,
-        policy_kwargs=_policy_arguments(name, algorithm, values, venv.observation_space),
+        policy_kwargs=_policy_arguments(name, algorithm, values | built, venv.observation_space),
         seed=learner_seed(seed),
         device=device,
         tensorboard_log=None if tensorboard is None else str(tensorboard),
@@ -126,7 +132,7 @@ def build_policy(
     """
     algorithm = ALGORITHMS.load(name)
     check_action_space(name, action_space)
-    policy_class = algorithm.policy_aliases[_policy_name(name, algorithm, observation_space)]
+    policy_class = _policy_class(name, algorithm, observation_space, architecture)
     arguments = _policy_arguments(name, algorithm, architecture, observation_space)
     if architecture.get("use_sde"):
         arguments["use_sde"] = True
@@ -154,6 +160,14 @@ def check_action_space(name: str, space: spaces.Space[Any]) -> None:
         raise ConfigError(f"the action space {space} has no finite bounds; give it some with a wrapper of the game")
 
 
+def _policy_class(
+    name: str, algorithm: type[BaseAlgorithm], space: spaces.Space[Any], architecture: dict[str, Any]
+) -> type[BasePolicy]:
+    """SB3's class of policies for a space, or the progressive one beside it."""
+    found = algorithm.policy_aliases[_policy_name(name, algorithm, space)]
+    return found if architecture.get("progressive") is None else policy_class(found)
+
+
 def _policy_name(name: str, algorithm: type[BaseAlgorithm], space: spaces.Space[Any]) -> str:
     wanted = "MultiInputPolicy" if isinstance(space, spaces.Dict) else "MlpPolicy"
     if wanted not in algorithm.policy_aliases:
@@ -165,11 +179,20 @@ def _policy_arguments(
     name: str, algorithm: type[BaseAlgorithm], values: dict[str, Any], space: spaces.Space[Any]
 ) -> dict[str, Any]:
     kwargs = policy_kwargs(architecture(values), space)
+    if values.get("progressive") is not None:
+        described = values["progressive"]
+        kwargs = progressive_kwargs(kwargs, partial(_column, described["column"]), described)
     if name != "ars":
         return kwargs
     if values.get("normalise_observations") or values.get("encoder") not in (None, "auto", "flat"):
         raise ConfigError("ars: its policy takes flat observations as they are; leave encoder and normaliser alone")
     return {key: value for key, value in kwargs.items() if not key.startswith("features_extractor")}
+
+
+def _column(described: dict[str, Any], space: spaces.Space[Any]) -> BasePolicy:
+    """The network that a progressive one's earlier columns are; its head, which nobody reads, has two actions."""
+    with preserved():
+        return build_policy(described["algorithm"], described["architecture"], space, spaces.Discrete(2))
 
 
 def _constructor_arguments(values: dict[str, Any], venv: VecEnv) -> dict[str, Any]:

@@ -43,6 +43,9 @@ def refuse_foreign_code(architecture: Mapping[str, Any], allowed: Mapping[str, A
 
     Raises CheckpointError for a `module:Class` encoder whose module is neither imported nor allowed by name.
     """
+    earlier = architecture.get("progressive")
+    if earlier is not None:
+        refuse_foreign_code(earlier["column"]["architecture"], allowed)
     encoder = architecture.get("encoder")
     if not isinstance(encoder, str) or ":" not in encoder or encoder == allowed.get("encoder"):
         return

@@ -19,6 +19,7 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor, nn
 
 from agents.encoders import FlatEncoder, Normaliser, find_encoder
+from agents.progressive import Column, Columns, earlier_columns
 from envs.errors import ConfigError
 from envs.registry import did_you_mean
 
@@ -48,7 +49,7 @@ POLICY_ARGUMENTS = (
 
 def architecture(hyperparameters: dict[str, Any]) -> dict[str, Any]:
     """The part of the hyperparameters that decides the network, as plain JSON."""
-    keys = (*ARCHITECTURE, *POLICY_ARGUMENTS, "use_sde")
+    keys = (*ARCHITECTURE, *POLICY_ARGUMENTS, "use_sde", "progressive")
     return {key: hyperparameters[key] for key in keys if key in hyperparameters}
 
 
@@ -79,8 +80,13 @@ def activation(name: str) -> type[nn.Module]:
 
 
 def encoders(policy: BasePolicy) -> list[BaseFeaturesExtractor]:
-    """All encoders of a policy, those of its target networks included; the acting one first."""
-    return [module for module in policy.modules() if isinstance(module, BaseFeaturesExtractor)]
+    """All encoders of a policy that learn, or could; those of its target networks included, the acting one first."""
+    constant = {id(part) for column in policy.modules() if isinstance(column, Column) for part in column.modules()}
+    return [
+        module
+        for module in policy.modules()
+        if isinstance(module, BaseFeaturesExtractor) and not isinstance(module, Columns) and id(module) not in constant
+    ]
 
 
 def first_linears(policy: BasePolicy) -> list[nn.Linear]:
@@ -88,6 +94,11 @@ def first_linears(policy: BasePolicy) -> list[nn.Linear]:
 
     Where a network has no hidden layer these are its heads. Raises ConfigError for an unknown kind of policy.
     """
+    if earlier_columns(policy):
+        raise ConfigError(
+            "the observation enters a progressive network in several columns, and features cannot be mapped in all of "
+            "them: expected games with equal observations, or a source without the method progressive"
+        )
     match policy:
         case ActorCriticPolicy():
             nets = policy.mlp_extractor

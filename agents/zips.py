@@ -110,8 +110,10 @@ def write_zip(policy: Policy, path: str | Path, task: Task | None = None) -> Non
     Encoders that SB3 has itself need no Headstart to load; `planes`, `symbols` and a normaliser do.
 
     Raises:
-        CheckpointError: the policy does not know its task, and none is given.
+        CheckpointError: the policy does not know its task, and none is given; or SB3 has no class for its network.
     """
+    if policy.architecture.get("progressive") is not None:
+        raise CheckpointError("Stable-Baselines3 has no progressive networks: keep the policy's own folder instead")
     task = task or policy.task
     if task is None:
         raise CheckpointError("a zip needs the game's spaces: the policy does not know its game; name it")
