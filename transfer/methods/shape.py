@@ -92,11 +92,6 @@ class Shape(Method):
                 f"shape needs a source that knows the value of a state: {crossing.source.algorithm} does not; "
                 "expected ppo, a2c or dqn"
             )
-        if kind == "action values" and not getattr(crossing.mapping, "carries_actions", True):
-            raise ConfigError(
-                "shape takes the highest of the source's action values, and no action is mapped: map some, or take a "
-                "source with a critic of states, such as ppo"
-            )
         check_readable(crossing.source, crossing.mapping, self.name)
 
     def schedule(self, progress: float) -> None:
