@@ -1,8 +1,9 @@
 """The verdict over a dial: every arm at every value against scratch at the same value, held over all of them at once.
 
-The values of a dial share no scratch, so their seeds are relabelled each on its own. The statistics of two values are
-then independent under the null hypothesis, and the distribution of their maximum is the product of their
-distributions: closed testing over all sets of comparisons needs the sets of each value only.
+The values of a dial share no scratch, so their seeds are relabelled each on its own, and the distribution of the
+largest statistic is the product of the values' distributions: closed testing over all sets of comparisons needs the
+sets of each value only. Values that share seeds and sources move together; the product is then too cautious, not too
+bold (Šidák 1967, exact for normal scores).
 """
 
 import itertools
