@@ -97,10 +97,14 @@ def jumpstart(transfer: ArrayLike, scratch: ArrayLike) -> float:
 def after(steps: ArrayLike, taken: float) -> int | None:
     """The index of the first evaluation after `taken` target steps; None if there is none.
 
-    After, not at: steps are booked when they are taken, and what is learnt from the last of them comes later.
+    After, not at: steps are booked when they are taken, and what is learnt from the last of them comes later. The last
+    evaluation alone comes after all that is learnt.
     """
-    later = np.flatnonzero(np.asarray(steps, dtype=np.float64) > taken)
-    return int(later[0]) if len(later) else None
+    at = np.asarray(steps, dtype=np.float64)
+    later = np.flatnonzero(at > taken)
+    if len(later):
+        return int(later[0])
+    return len(at) - 1 if taken <= at[-1] else None
 
 
 def asymptotic(transfer: ArrayLike, scratch: ArrayLike) -> float:

@@ -20,7 +20,9 @@ def tables(n_seeds: int = 3, n_evaluations: int = 6) -> st.SearchStrategy[np.nda
 
 def test_the_first_evaluation_after_steps_is_later_than_they_are() -> None:
     steps = [0, 100, 200, 300]
-    assert [metrics.after(steps, taken) for taken in (0, 99, 100, 250, 300)] == [1, 1, 2, 3, None]
+    assert [metrics.after(steps, taken) for taken in (0, 99, 100, 250)] == [1, 1, 2, 3]
+    assert metrics.after(steps, 300) == 3, "the last evaluation comes after all that is learnt"
+    assert metrics.after(steps, 301) is None
 
 
 def test_jumpstart_is_the_difference_of_the_first_evaluations() -> None:

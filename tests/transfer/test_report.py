@@ -219,11 +219,11 @@ def test_steps_taken_before_learning_are_told_and_the_start_is_given_after_them(
 
 
 def test_steps_taken_to_the_end_leave_nothing_to_measure() -> None:
-    spending = replace(GOOD, before=(2000,) * 5)
-    document = results(study(spending))
-    later = document["arms"]["finetune"]["jumpstart_after"]
-    assert (later["steps"], later["value"]) == (None, None)
-    assert "no evaluation after the 2,000 target steps" in later["note"]
+    whole = results(study(replace(GOOD, before=(2000,) * 5)))["arms"]["finetune"]["jumpstart_after"]
+    assert whole["steps"] == 2000, "nothing but a distillation: the last evaluation comes after it"
+    beyond = results(study(replace(GOOD, before=(2001,) * 5)))["arms"]["finetune"]["jumpstart_after"]
+    assert (beyond["steps"], beyond["value"]) == (None, None)
+    assert "no evaluation after the 2,001 target steps" in beyond["note"]
 
 
 def test_a_curve_that_still_rises_has_no_asymptote() -> None:

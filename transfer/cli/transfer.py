@@ -19,12 +19,21 @@ OptionOption = Annotated[
     ),
 ]
 
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        help="Anything that [mapping] of a study file takes: features.angle=position, actions.left=right, fill.wind=0, "
+        "margin=2, function=module:function. Repeatable.",
+    ),
+]
+
 
 def transfer(
     run: Annotated[str, typer.Argument(help="The source: a run folder, a key or its beginning.")],
     game: Annotated[str, typer.Argument(help="The target: see `headstart games`.")],
     by: Annotated[
-        str, typer.Option("--by", help="finetune, kickstart, shape or a plug-in's; several are joined by +.")
+        str, typer.Option("--by", help="finetune, kickstart, distill, ... or a plug-in's; several are joined by +.")
     ] = "finetune",
     steps: Annotated[int, typer.Option("--steps", min=1, help="Budget of each run, in transitions.")] = 100_000,
     algo: Annotated[str | None, typer.Option("--algo", help="The algorithm; else the source's.")] = None,
@@ -32,6 +41,7 @@ def transfer(
     option: OptionOption = None,
     feature: FeatureOption = None,
     action: ActionOption = None,
+    pairs: MapOption = None,
     step: Annotated[int | None, typer.Option("--step", min=0, help="The source's policy kept at this step.")] = None,
     settings: SetOption = None,
     change: ChangeOption = None,
@@ -49,21 +59,22 @@ def transfer(
     from agents.config import Evaluation, RunConfig
     from agents.runs import runs_root
     from envs.task import Task
+    from envs.validation import validated
     from transfer.carry import Carry, carrying, check
     from transfer.cli.console import emit_json, parse_settings, say
-    from transfer.cli.mapping import parse_pairs
     from transfer.cli.running import parse_seeds, summary, train_with_progress
 
     root = runs_root(runs)
     source = finished_run(run, root)
     task = Task.customised(game, parse_settings(change))
     algorithm = algo or source.config.algorithm
-    carry = Carry(
-        source=source.key,
-        source_step=step,
-        by=parse_methods(by, parse_settings(option)),
-        mapping={"features": parse_pairs(feature), "actions": parse_pairs(action)},
-    )
+    document = {
+        "source": source.key,
+        "source_step": step,
+        "by": parse_methods(by, parse_settings(option)),
+        "mapping": parse_mapping(pairs, feature, action),
+    }
+    carry = validated(Carry, document)
     configs = [
         carrying(
             RunConfig(
@@ -130,3 +141,29 @@ def parse_methods(by: str, options: dict[str, Any]) -> list[dict[str, Any]]:
             raise did_you_mean("method of --by", name, entries)
         entries[name][setting] = value
     return list(entries.values())
+
+
+def parse_mapping(
+    settings: list[str] | None, features: list[str] | None = None, actions: list[str] | None = None
+) -> dict[str, Any]:
+    """``["fill.wind=0", "margin=2"]`` as the table `[mapping]`, with the pairs of --feature and --action in it.
+
+    What follows the first dot is a name, dots and all. Raises ConfigError.
+    """
+    from envs.errors import ConfigError
+    from transfer.cli.console import parse_settings
+    from transfer.cli.mapping import parse_pairs
+
+    given = [(*key.partition(".")[::2], value) for key, value in parse_settings(settings).items()]
+    given += [("features", name, value) for name, value in parse_pairs(features).items()]
+    given += [("actions", name, value) for name, value in parse_pairs(actions).items()]
+    document: dict[str, Any] = {}
+    for field, name, value in given:
+        whole = not name
+        if field in document and (whole or not isinstance(document[field], dict)):
+            raise ConfigError(f"--map: found {field} both whole and by names; expected one of the two")
+        if whole:
+            document[field] = value
+        else:
+            document.setdefault(field, {})[name] = value
+    return document
