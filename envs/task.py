@@ -1,11 +1,34 @@
 """A task: a game with its arguments and its changes. What a study file calls ``[source]`` and ``[target]``."""
 
 import json
-from typing import Any
+import math
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from envs.validation import validated
+
+
+class Range(BaseModel):
+    """What an argument is drawn from: any number from `low` to `high`; whole numbers, both included, if these are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low: int | float
+    high: int | float
+
+    @property
+    def whole(self) -> bool:
+        """Whether whole numbers are drawn."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
 
 
 class Change(BaseModel):
@@ -26,6 +49,22 @@ class Change(BaseModel):
     # structure
     observation: str | None = None
     """``module:wrapper``; called ``f(env) -> env`` on each single environment."""
+    randomise: dict[str, tuple[Any, ...] | Range] = Field(default_factory=dict)
+    """Arguments of the game that are drawn (see `envs.randomise`): argument → list of choices, or a table of `low` and
+    `high`."""
+
+    @field_validator("randomise", mode="before")
+    @classmethod
+    def _domains(cls, found: Any) -> Any:
+        if not isinstance(found, dict):
+            raise ValueError(f"found {found!r}, expected a table of arguments, such as {{ size = [5, 8] }}")
+        return {str(name): _domain(str(name), domain) for name, domain in found.items()}
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Tasks without randomisation are written, and their runs named, as they were before there was any."""
+        document: dict[str, Any] = handler(self)
+        return document if document.get("randomise") else {k: v for k, v in document.items() if k != "randomise"}
 
     @property
     def nothing(self) -> bool:
@@ -44,6 +83,14 @@ class Task(BaseModel):
     """Keyword arguments of the game, such as the physics of a CartPole."""
     change: Change = Field(default_factory=Change)
     """How the game is customised."""
+
+    @model_validator(mode="after")
+    def _given_once(self) -> Self:
+        fixed = {**self.arguments, **({"max_episode_steps": 0} if self.change.time_limit is not None else {})}
+        for name in self.change.randomise:
+            if name in fixed:
+                raise ValueError(f"the argument {name!r} is given and randomised: leave one of the two out")
+        return self
 
     def __str__(self) -> str:
         changed = self.change.model_dump(mode="json", exclude_defaults=True)
@@ -69,4 +116,18 @@ class Task(BaseModel):
 
 def _written(value: Any) -> str:
     """A value as it is typed after `--change NAME=`."""
-    return json.dumps(value) if isinstance(value, list | tuple | bool) else str(value)
+    return json.dumps(value) if isinstance(value, list | tuple | bool | dict) else str(value)
+
+
+def _domain(name: str, found: Any) -> tuple[Any, ...] | Range:
+    """What an argument is drawn from. Raises ValueError if that is neither choices nor a range."""
+    if isinstance(found, Range):
+        found = found.model_dump()
+    if isinstance(found, list | tuple) and len(found) > 0:
+        return tuple(found)
+    ends: list[Any] = [found.get(end) for end in ("low", "high")] if isinstance(found, dict) and len(found) == 2 else []
+    if not ends or not all(type(end) in (int, float) and math.isfinite(end) for end in ends):
+        raise ValueError(f"{name}: found {found!r}, expected a list of choices, or {{ low = …, high = … }}")
+    if ends[0] > ends[1]:
+        raise ValueError(f"{name}: low is {ends[0]} and high {ends[1]}: expected low at most high")
+    return Range(low=ends[0], high=ends[1])

@@ -28,6 +28,7 @@ from envs.guard import Guard
 from envs.interface import Interface
 from envs.learnable import as_bytes, check_spaces, count_from_zero
 from envs.processes import ProcessesVecEnv
+from envs.randomise import RandomisedEnv, randomised_batch, why_not_grouped
 from envs.registration import register_games
 from envs.registry import load_attribute, missing_module
 from envs.task import Change, Task
@@ -66,7 +67,7 @@ def make_vec(
         venv = _agents(task, game, n_envs, render)
     else:
         hindrance = None if backend in ("auto", "batched") else "not asked for"
-        hindrance = hindrance or _why_not_batched(task, game)
+        hindrance = hindrance or _why_not_batched(task, game) or why_not_grouped(task.change.randomise, n_envs)
         if hindrance and backend == "batched":
             raise ConfigError(f"game {task.game!r} cannot be batched: {hindrance}; run it with backend 'dummy'")
         venv = _objects(task, n_envs, render, backend) if hindrance else _batch(task, game, n_envs, render)
@@ -83,8 +84,8 @@ def make_env(task: Task | str, *, render: Render = False) -> gym.Env[Any, Any]:
     """
     task = Task(game=task) if isinstance(task, str) else task
     game = _found(task)
-    with _creating(task):
-        env = create(game, _arguments(game, task, render))
+    draws, made = task.change.randomise, _maker(game, task, render)
+    env = RandomisedEnv(made, draws, task.game) if draws else made({})
     env = change_env(count_from_zero(env), task.change, task.game, named(game, env.metadata).actions)
     env = as_bytes(env)
     check_spaces(env.observation_space, env.action_space, task.game)
@@ -167,15 +168,31 @@ def _vector_entry(task: Task, game: Game) -> Any:
 
 def _batch(task: Task, game: Game, n_envs: int, render: Render) -> VecEnv:
     arguments = _arguments(game, task, render)
-    with _creating(task):
-        if game.vector_entry is None:
-            envs = gym.make_vec(task.game, n_envs, vectorization_mode="vector_entry_point", **arguments)
-        else:
-            envs = load_attribute(game.vector_entry, kind="game")(n_envs, **arguments)
+
+    def made(count: int, drawn: dict[str, Any]) -> Any:
+        with _creating(task):
+            if game.vector_entry is None:
+                mode = "vector_entry_point"
+                return gym.make_vec(task.game, count, vectorization_mode=mode, **{**arguments, **drawn})
+            return load_attribute(game.vector_entry, kind="game")(count, **{**arguments, **drawn})
+
+    draws, single = task.change.randomise, _maker(game, task, render)
+    envs = randomised_batch(made, single, draws, n_envs, task.game) if draws else made(n_envs, {})
     game = named(game, envs.metadata)
     venv = BatchedVecEnv(change_batch(envs, task.change, task.game, game.actions), task.game)
     check_spaces(venv.observation_space, venv.action_space, task.game)
     return _with_names(venv, game, task.change)
+
+
+def _maker(game: Game, task: Task, render: Render) -> Callable[[dict[str, Any]], gym.Env[Any, Any]]:
+    """What makes the game's own environment, with more arguments than the task's."""
+
+    def made(drawn: dict[str, Any]) -> gym.Env[Any, Any]:
+        with _creating(task):
+            env: gym.Env[Any, Any] = create(game, {**_arguments(game, task, render), **drawn})
+        return env
+
+    return made
 
 
 def _objects(task: Task, n_envs: int, render: Render, backend: Backend) -> VecEnv:
