@@ -25,13 +25,14 @@ HEADS = ("action_head", "value_head")
 _NAME = re.compile(r"encoder|torso(\.\d+)?|action_head|value_head")
 
 
-def _known(name: str) -> str:
-    if not _NAME.fullmatch(name):
+def checked(name: Any) -> str:
+    """The name, if it can be one of a part. Raises ValueError."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(f"found {name!r}, expected encoder, torso, torso.0, torso.1, …, action_head or value_head")
     return name
 
 
-Part = Annotated[str, AfterValidator(_known)]
+Part = Annotated[str, AfterValidator(checked)]
 """A part's name in a config."""
 
 
@@ -67,6 +68,12 @@ def of_part(policy: BasePolicy, part: str) -> list[nn.Parameter]:
     """The parameters of one part, of all of the torso's if it is `torso`."""
     found = parts(policy)
     return [parameter for name in expanded([part], found) for parameter in found[name]]
+
+
+def halves(policy: BasePolicy) -> dict[str, list[nn.Parameter]]:
+    """By the name of their heads the parameters that reach them, the encoder's included."""
+    encoder = _of(_encoders(policy))
+    return {name: encoder + _of([*hidden, *last]) for name, hidden, last in _stacks(policy)}
 
 
 def follow(policy: BasePolicy) -> None:

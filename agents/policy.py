@@ -2,6 +2,7 @@
 
     <folder>/policy.safetensors   weights, the normaliser's buffers included
     <folder>/policy.json          spaces, architecture, algorithm, hyperparameters, task, provenance
+    <folder>/optimiser.safetensors  what the learner kept besides, where it is the last policy of a training
 
 Loading one executes nothing that the folder says: the network is built from names that Headstart knows, and the
 tensors must be exactly the ones it has.
@@ -63,6 +64,8 @@ class Policy:
     """What it was trained on, if known."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Where and when it was trained: versions, steps, seed."""
+    learning: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    """What its learner kept besides, as `agents.optimising.learning_state` says; empty if that is not known."""
 
     @classmethod
     def of(
@@ -164,6 +167,8 @@ class Policy:
         with files.folder_beside(Path(folder)) as beside:
             tensors = {name: tensor.contiguous().clone() for name, tensor in tensors_of(self.network).items()}
             (beside / "policy.safetensors").write_bytes(save(tensors))  # a full disk is an OSError then
+            if self.learning:
+                (beside / "optimiser.safetensors").write_bytes(save(self.learning))
             (beside / "policy.json").write_text(json.dumps(self._document(), indent=1), encoding="utf-8")
 
     def _document(self) -> dict[str, Any]:
@@ -228,15 +233,19 @@ def _load_folder(folder: Path, allowed: Mapping[str, Any]) -> Policy:
         raise CheckpointError(f"{described} has no entry {error}: expected what Policy.save writes") from error
     except (TypeError, ValueError, AttributeError, AssertionError, RuntimeError, OverflowError, MemoryError) as error:
         raise CheckpointError(f"{described} describes no network that can be built: {_one_line(error)}") from error
-    file = folder / "policy.safetensors"
+    file, beside = folder / "policy.safetensors", folder / "optimiser.safetensors"
+    load_tensors(network, _tensors(file), str(file))
+    learning = _tensors(beside) if beside.exists() else {}
+    return Policy(network, interface, algorithm, architecture, hyperparameters, task, provenance, learning)
+
+
+def _tensors(file: Path) -> dict[str, Tensor]:
     try:
-        tensors = load_file(file)
+        return load_file(file)
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{file} is not a whole safetensors file: {_one_line(error)}; train or copy the policy again"
         ) from error
-    load_tensors(network, tensors, str(file))
-    return Policy(network, interface, algorithm, architecture, hyperparameters, task, provenance)
 
 
 def _read_document(file: Path) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from agents.generators import derived_seed, preserved
 from agents.hooks import Hooks
 from agents.journal import Journal
 from agents.networks import NormaliserCallback, normaliser
+from agents.optimising import learning_state
 from agents.policy import Policy
 from agents.provenance import provenance
 from agents.runs import LOOK, Run
@@ -105,6 +106,7 @@ class _Training:
                 course = Course(config, self.hooks, policy, evaluator, self.journal, on_progress, on_evaluation)
                 self._learn(learner, course)
                 self.spent = course.spent
+                policy.learning = learning_state(learner)
                 policy.save(self.run.path / "policy")
             finally:
                 evaluator.close()

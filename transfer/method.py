@@ -177,6 +177,8 @@ class Method(Hooks):
         self.name = type(self).__name__.lower()
         self.said: list[str] = []
         """What a reader of the run's log should know, a line each."""
+        self.before: tuple[Method, ...] = ()
+        """The methods of the run that come before it; set before `alongside` is called."""
         self._context: Context | None = None
 
     @property
@@ -216,7 +218,8 @@ class Composite(Hooks):
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(f"the method {name!r} is given twice: give it once, with the settings you want")
-        for method in self.methods:
+        for index, method in enumerate(self.methods):
+            method.before = tuple(self.methods[:index])
             method.alongside([other for other in self.methods if other is not method])
         self._gradient = [method for method in self.methods if method.uses_auxiliary_loss]
         self.uses_auxiliary_loss = bool(self._gradient)

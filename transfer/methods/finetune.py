@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from agents.build import build_network
 from agents.dqn import DQN
 from agents.networks import architecture, normalisers
 from agents.optimising import go_on_from, share_rates
-from agents.parts import HEADS, Part, expanded, follow, halves, parts
+from agents.parts import HEADS, Part, checked, expanded, follow, halves, parts
 from envs.errors import CheckpointError, ConfigError
 from transfer.method import Context, Crossing, Method, MethodSettings, Place, family
 from transfer.methods.shape import Shape
@@ -51,6 +51,23 @@ class FinetuneSettings(MethodSettings):
     """Whether Adam's state is carried; between equal spaces only."""
     exploration: float | None = Field(default=None, ge=0.0, le=1.0)
     """With which probability a DQN starts to act at random. By default 0.05 with all layers, else its own."""
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _layers(cls, found: Any) -> Any:
+        if isinstance(found, list | tuple):
+            return tuple(checked(name) for name in found)
+        if found not in ("all", "torso"):
+            raise ValueError(f'found {found!r}, expected "all", "torso" or a list of parts')
+        return found
+
+    @field_validator("unfreeze", mode="before")
+    @classmethod
+    def _unfreeze(cls, found: Any) -> Any:
+        for value in found.values() if isinstance(found, dict) else [found]:
+            if value is not None and not (isinstance(value, int | float) and 0 < value <= 1):
+                raise ValueError(f"found {value!r}, expected a fraction of the budget, or one for each part")
+        return found
 
 
 class Finetune(Method):
@@ -94,7 +111,7 @@ class Finetune(Method):
         """A critic that starts at V must not learn from rewards shaped by V."""
         for other in others:
             if isinstance(other, Shape) and self.whole:
-                self.value_scale = 1.0 - other.settings.scale
+                self.value_scale = 1.0 - other.value_share
 
     def check(self, crossing: Crossing) -> None:
         """Networks must be of one kind, and something must be left to learn."""
@@ -105,6 +122,8 @@ class Finetune(Method):
                 f"finetune carries weights between algorithms with one kind of network: the source was trained with "
                 f"{source}, the target is to be with {target}; take {source}, or the method kickstart"
             )
+        if not crossing.mapping.carries_weights:
+            raise ConfigError("finetune copies weights, which a mapping.function does not map; take kickstart")
         if kind not in MAPPED and not crossing.mapping.identity:
             raise ConfigError(
                 f"finetune carries networks of {target} between equal spaces only: expected equal observations and "
@@ -167,7 +186,7 @@ class Finetune(Method):
 
     def build(self, hyperparameters: dict[str, Any]) -> dict[str, Any]:
         """The teacher's architecture, and the stated exploration."""
-        built = {**hyperparameters, **self.context.teacher.architecture}
+        built = {**hyperparameters, **self.context.mapping.architecture(self.context.teacher)}
         exploration = self.settings.exploration
         if exploration is None and self.whole:
             exploration = 0.05
