@@ -76,12 +76,11 @@ def test_playing_from_python_works(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_study_is_one(tmp_path: Path) -> None:
-    planned, other = (
-        plan(parse_study(tomllib.loads(STUDY.replace("SLIP", slip)), "the page"), tmp_path) for slip in ("0.2", "0.4")
-    )
+    planned = plan(parse_study(tomllib.loads(STUDY), "the page"), tmp_path)
     assert check(planned) > 0
-    assert [dict(run.config.task.arguments) for run in planned.of("scratch")] == [{"slip": 0.2}] * 5
-    assert {run.key for run in planned.of("source")} == {run.key for run in other.of("source")}
+    turned = [run.config.task.arguments["slip"] for run in planned.of("scratch")]
+    assert turned == [slip for slip in (0.0, 0.1, 0.2, 0.4) for _ in range(5)]
+    assert {run.after for run in planned.of("finetune")} == {run.key for run in planned.of("source")}
 
 
 def test_the_text_is_what_a_game_prints(monkeypatch: pytest.MonkeyPatch) -> None:
