@@ -19,6 +19,7 @@ from envs.errors import HeadstartError
 from transfer.cli import (
     console,
     demo,
+    distill,
     doctor,
     evaluate,
     export,
@@ -63,6 +64,7 @@ app.command("status")(status.status)
 app.command("report")(report.report)
 app.command("mapping")(mapping.mapping)
 app.add_typer(runs.app, name="runs")
+app.command("distill")(distill.distill)
 app.command("export")(export.export)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)

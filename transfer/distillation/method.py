@@ -8,6 +8,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from agents.algorithms import check_action_space
 from agents.dqn import DQN
 from agents.generators import derived_seed, preserved
 from agents.networks import update_normaliser
@@ -79,6 +80,7 @@ class Distillation(Method):
     def check(self, crossing: Crossing) -> None:
         """Heads must be readable and comparable, and the budget large enough."""
         self._check_budget(crossing.target.steps)
+        check_action_space(crossing.target.algorithm, crossing.mapping.target.action_space)
         several = (crossing, *crossing.further)
         weights = self.settings.weights
         if weights and (len(weights) != len(several) or min(weights) < 0 or sum(weights) <= 0):
