@@ -365,7 +365,7 @@ def test_a_guided_run_counts_all_steps_and_is_evaluated_unguided(source):
     told = done.provenance
     assert told["steps_before_learning"] > 2
     assert told["steps_unseen"] > 0
-    assert 320 <= told["steps_taken"]
+    assert told["steps_taken"] >= 320
     alone = train_run(run_config(seed=7, steps=320), root)
     assert np.array_equal(done.evaluations().returns[0], alone.evaluations().returns[0])
     assert "guide/horizon" in (done.path / "progress.csv").read_text()

@@ -96,6 +96,9 @@ class Guide(Method):
         self.horizons = Horizon(self.settings, derived_seed(context.seed, _OURS, 0))
         if self.settings.fraction is not None:
             self.horizons.most = max(1, round(self.settings.fraction * _time_limit(context.task)))
+        most = self.horizons.most
+        told = "its mean episode length, to be measured" if most is None else f"{most} steps"
+        self.said = [f"the teacher begins episodes, {self.settings.schedule}, with at most {told}"]
 
     def wrap(self, venv: VecEnv) -> VecEnv:
         """The same environments, guided; below the wrappers that are there."""
