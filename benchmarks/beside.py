@@ -54,6 +54,8 @@ class Contender:
     processes: int = 1
     """How many make one measurement, with seeds of their own."""
     at_once: int = 1
+    turns: int = 1
+    """Seeds that each process trains in turn."""
     fresh: tuple[str, ...] = ()
     """Environment variables that name a folder, empty before each measurement: caches that must be cold."""
     limit: float = 300.0
@@ -75,7 +77,7 @@ class Contender:
         places = min(seeds, CORES)
         each = -(-seeds // places)
         command = [*self.command, f"--in-turn={each}"]
-        return replace(self, command=command, processes=places, at_once=places, limit=self.limit * each)
+        return replace(self, command=command, processes=places, at_once=places, turns=each)
 
     def once(self, repeat: int) -> Result:
         """One measurement. Raises Failed."""

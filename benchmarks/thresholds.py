@@ -110,7 +110,7 @@ def _check(game: str, every: int, options: argparse.Namespace) -> list[str]:
 def _table(game: str, seeds: int, options: argparse.Namespace) -> Table:
     load = Load()
     limit = 2 * options.cap + 60  # checks are made besides
-    contenders = [replace(one, limit=limit) for one in THRESHOLD_GAMES[game](seeds, options)]
+    contenders = [replace(one, limit=limit * one.turns) for one in THRESHOLD_GAMES[game](seeds, options)]
     found = measure([one for one in contenders if options.only in one.name], options.repeats, give_up=GIVE_UP)
     first = found[0].median(seconds_to_threshold) if found else math.nan
     rows = [_row(one, first) for one in found]
