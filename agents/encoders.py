@@ -4,6 +4,7 @@ Every encoder is a Stable-Baselines3 features extractor. Where plain SB3 has the
 normaliser, `nature`, `combined`) its own class is used, so that an exported zip opens without Headstart.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -252,12 +253,18 @@ def choose_encoder(space: spaces.Space[Any]) -> str:
 
 
 def find_encoder(
-    name: str, space: spaces.Space[Any], normalise: bool
+    name: str | Mapping[str, Any], space: spaces.Space[Any], normalise: bool
 ) -> tuple[type[BaseFeaturesExtractor], dict[str, Any]]:
     """The features extractor behind a name (or a `module:Class`), and its keyword arguments.
 
+    What is no text is the description of a mapped encoder, see `agents.mapped`.
+
     Raises UnknownName, or ConfigError if it has no normaliser and one is asked for.
     """
+    if not isinstance(name, str):
+        from agents.mapped import find_mapped
+
+        return find_mapped(name, normalise)
     if name == "auto":
         name = choose_encoder(space)
     if name == "flat" and not normalise:

@@ -53,7 +53,7 @@ def parameters(algorithm: type[BaseAlgorithm]) -> dict[str, tuple[Any, Check]]:
     return found | {
         "net_arch": (None, _net_arch(_parts(algorithm, policy))),
         "activation": (None, _activation),
-        "encoder": ("auto", _text),
+        "encoder": ("auto", _encoder),
         "normalise_observations": (False, _boolean),
         "normalise_rewards": (False, _boolean),
     }
@@ -178,6 +178,11 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("a text")
     return value
+
+
+def _encoder(value: Any) -> str | dict[str, Any]:
+    """A name, or the description of a mapped encoder, which transfer writes."""
+    return dict(value) if isinstance(value, Mapping) else _text(value)
 
 
 def _schedule(value: Any) -> float | str:

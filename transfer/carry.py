@@ -17,23 +17,9 @@ from envs.task import Task
 from envs.validation import validated
 from envs.vector import interface, make_vec
 from transfer.distillation.views import viewed
-from transfer.mapping import MARGIN, Mapping
+from transfer.mapping import Mapping
 from transfer.method import METHODS, Composite, Context, Crossing, Teacher, completed, compose
-
-
-class Pairing(BaseModel):
-    """What the names of the two games do not say by themselves."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    features: dict[str, str] = Field(default_factory=dict)
-    """Further pairs of features, target's name → source's name; they override equal names."""
-    actions: dict[str, str] = Field(default_factory=dict)
-    """Further pairs of actions, likewise."""
-    fill: dict[str, float] = Field(default_factory=dict)
-    """What the source sees of features that the target lacks, by the source's names; by default their mean."""
-    margin: float = Field(default=MARGIN, gt=0.0)
-    """How far below the mean of the carried actions' logits (or values) a new action starts."""
+from transfer.pairing import Pairing
 
 
 class Further(BaseModel):
@@ -68,7 +54,8 @@ class Carry(BaseModel):
     further: tuple[Further, ...] = ()
     """Teachers besides the source, for methods that take several."""
     sources: dict[str, str] = Field(default_factory=dict)
-    """SHA-256 of the source text of each method that another distribution brings; found if not given."""
+    """SHA-256 of the source text of each method that another distribution brings, and of a mapping's function; found
+    if not given."""
 
     @field_validator("by", mode="before")
     @classmethod
@@ -90,8 +77,9 @@ class Carry(BaseModel):
         entries = document.get("by") if isinstance(document.get("by"), list | tuple) else []
         names = {entry if isinstance(entry, str) else dict(entry).get("method") for entry in entries or []}
         targets = {METHODS.target(name) for name in names if isinstance(name, str)}
-        foreign = sorted(target for target in targets if not target.startswith("transfer.methods."))
-        return {**document, "sources": {target: source_of(target) for target in foreign}}
+        foreign = {target for target in targets if not target.startswith("transfer.methods.")}
+        foreign |= _functions(document)
+        return {**document, "sources": {target: source_of(target) for target in sorted(foreign)}}
 
     def methods(self) -> Composite:
         """The methods, fresh."""
@@ -104,10 +92,19 @@ class Carry(BaseModel):
 
     def between(self, source: Interface, target: Interface) -> Mapping:
         """The mapping. Raises MappingError or UnknownName."""
-        pairs = self.mapping
-        return Mapping.between(
-            source, target, features=pairs.features, actions=pairs.actions, fill=pairs.fill, margin=pairs.margin
-        )
+        return Mapping.between(source, target, self.mapping)
+
+
+def _functions(document: dict[str, Any]) -> set[str]:
+    """The functions that replace a mapping, of the source and of further teachers."""
+    further = document.get("further")
+    told = [document, *(further if isinstance(further, list | tuple) else ())]
+    found = set()
+    for each in told:
+        mapping = each.get("mapping") if isinstance(each, dict) else getattr(each, "mapping", None)
+        name = mapping.get("function") if isinstance(mapping, dict) else getattr(mapping, "function", None)
+        found |= {name} if isinstance(name, str) else set()
+    return found
 
 
 def carry_of(config: RunConfig) -> Carry:

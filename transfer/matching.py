@@ -1,7 +1,10 @@
-"""Which parts of a target are which of a source: by equal names, by pairs or by identity; or an error listing both."""
+"""Which of a target's actions are which of a source's: by equal names, by pairs or by identity; else an error.
+
+Observations are matched in `transfer.seeing`, with the same words.
+"""
 
 from collections.abc import Mapping as Pairs
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
@@ -14,56 +17,63 @@ Indices = tuple[int | None, ...]
 """For each part of the target the source's part that stands for it, or None for a new one."""
 
 
-def match_features(source: Interface, target: Interface, pairs: Pairs[str, str]) -> Indices | None:
-    """For each of the target's features the source's; None for identity."""
-    both = source.features is not None and target.features is not None
-    vectors = _vector(source.observation_space) and _vector(target.observation_space)
-    if both and vectors:
-        found = _by_names("feature", source.features or (), target.features or (), pairs, once=True)
-        return None if _unchanged(found, source.features) else found
-    if pairs:
-        raise MappingError(
-            "pairs of features were given, but "
-            + ("only vectors map by names" if both else "the features of both sides are not named")
-            + f": {_sides(source, target, 'observation')}"
-        )
-    same_names = not both or source.features == target.features
-    if same_names and _alike(source.observation_space, target.observation_space):
-        return None
-    raise MappingError(
-        f"the observations do not map: {_sides(source, target, 'observation')}; "
-        'vectors map by names, which a game gives in metadata["headstart"]["features"], anything else only if equal'
-    )
+class Matched(NamedTuple):
+    """Actions, matched."""
+
+    indices: Indices | None
+    """None: identity."""
+    merged: dict[int, tuple[int, ...]]
+    """The target's actions that stand for several of the source's, and which."""
 
 
-def match_actions(source: Interface, target: Interface, pairs: Pairs[str, str]) -> Indices | None:
-    """For each of the target's actions the source's; None for identity."""
+def match_actions(source: Interface, target: Interface, pairs: Pairs[str, str | list[str]]) -> Matched:
+    """For each of the target's actions, or dimensions, the source's."""
     both = source.actions is not None and target.actions is not None
     kinds = {type(side.action_space) for side in (source, target)}
+    if kinds == {spaces.Discrete, spaces.Box}:
+        raise MappingError(
+            f"discrete and continuous actions do not map by names: {sides(source, target, 'action')}; give a "
+            'mapping.function, or say that actions are not mapped: mapping.actions = "none" (--map actions=none)'
+        )
     if both and kinds == {spaces.Discrete}:
-        found = _by_names("action", source.actions or (), target.actions or (), pairs)
-        return None if _unchanged(found, source.actions) else found
+        several = {name: tuple(others) for name, others in pairs.items() if not isinstance(others, str)}
+        first = {name: other if isinstance(other, str) else _first(name, other) for name, other in pairs.items()}
+        found = by_names("action", source.actions or (), target.actions or (), first)
+        merged = _merged(source.actions or (), target.actions or (), several)
+        return Matched(None if not merged and _unchanged(found, source.actions) else found, merged)
     if both and kinds == {spaces.Box}:
-        found = _by_names("action", source.actions or (), target.actions or (), pairs, once=True)
-        _check_dimensions(source, target, found)
-        return None if _unchanged(found, source.actions) else found
+        single = {name: other if isinstance(other, str) else _first(name, other) for name, other in pairs.items()}
+        found = by_names("action", source.actions or (), target.actions or (), single, once=True)
+        return Matched(_dimensions(source, target, found), {})
     if pairs:
         raise MappingError(
             "pairs of actions were given, but the actions of both sides are not named or not of one kind: "
-            + _sides(source, target, "action")
+            + sides(source, target, "action")
         )
-    if _alike(source.action_space, target.action_space, bounds=True):
-        return None
+    if alike(source.action_space, target.action_space, bounds=True):
+        return Matched(None, {})
+    if kinds == {spaces.Box} and source.action_space.shape == target.action_space.shape and not both:
+        return Matched(_dimensions(source, target, tuple(range(size(target.action_space)))), {})
     raise MappingError(
-        f"the actions do not map: {_sides(source, target, 'action')}; "
-        'actions map by names, which a game gives in metadata["headstart"]["actions"], or if the spaces are equal'
+        f"the actions do not map: {sides(source, target, 'action')}; "
+        'actions map by names, which a game gives in metadata["headstart"]["actions"], or if the spaces are equal; or '
+        'say that they are not mapped: mapping.actions = "none" (--map actions=none)'
     )
 
 
-def _by_names(
-    kind: str, source: tuple[str, ...], target: tuple[str, ...], pairs: Pairs[str, str], *, once: bool = False
+def by_names(
+    kind: str,
+    source: tuple[str, ...],
+    target: tuple[str, ...],
+    pairs: Pairs[str, str],
+    *,
+    once: bool = False,
+    given_otherwise: bool = False,
 ) -> Indices:
-    """Equal names, overridden by pairs. With `once`, a source's part stands for one of the target's only."""
+    """Equal names, overridden by pairs. With `once`, a source's part stands for one of the target's only.
+
+    Raises MappingError if nothing is found, unless something is `given_otherwise`.
+    """
     known = {name: source.index(name) for name in target if name in source}
     given = {}
     for ours, theirs in pairs.items():
@@ -77,32 +87,51 @@ def _by_names(
                 raise MappingError(f"source {kind} {source[index]!r} is paired with {both}: keep one of them")
         known = {name: index for name, index in known.items() if index not in given.values()}
     known |= given
-    if not known:
+    if not known and not given_otherwise:
+        flag = "action" if kind == "action" else "feature"
+        otherwise = ', or say mapping.actions = "none" (--map actions=none)' if kind == "action" else ""
         raise MappingError(
             f"no {kind} of the target is called as one of the source: the source has {', '.join(source)}; the target "
-            f"has {', '.join(target)}; pair them, as in --{kind} {target[0]}={source[0]}, or in a study file under "
-            f"mapping.{kind}s"
+            f"has {', '.join(target)}; pair them, as in --{flag} {target[0]}={source[0]}, or in a study file under "
+            f"mapping.{kind}s{otherwise}"
         )
     return tuple(known.get(name) for name in target)
 
 
-def _check_dimensions(source: Interface, target: Interface, found: Indices) -> None:
-    """Continuous dimensions map only where all of the target's have one and their bounds agree."""
-    theirs, ours = _bounds(source.action_space), _bounds(target.action_space)
-    for name, mine, j in zip(target.actions or (), ours, found, strict=True):
-        if j is None:
-            raise MappingError(
-                f"the target's continuous action {name!r} has none in the source, which has "
-                f"{', '.join(source.actions or ())}: pair it with one under mapping.actions"
-            )
-        if mine != theirs[j]:
+def _first(name: str, others: list[str]) -> str:
+    if not others:
+        raise MappingError(f"the action {name!r} is paired with an empty list: expected names of the source's actions")
+    return others[0]
+
+
+def _merged(
+    source: tuple[str, ...], target: tuple[str, ...], several: Pairs[str, tuple[str, ...]]
+) -> dict[int, tuple[int, ...]]:
+    found = {}
+    for name, others in several.items():
+        indices = tuple(position("source action", other, source) for other in others)
+        if len(set(indices)) < len(indices):
+            raise MappingError(f"the action {name!r} is paired with {', '.join(others)}: give each once")
+        if len(indices) > 1:
+            found[target.index(name)] = indices
+    return found
+
+
+def _dimensions(source: Interface, target: Interface, found: Indices) -> Indices | None:
+    """Continuous dimensions map where both have finite bounds, or the same; None if they all pass unchanged."""
+    theirs, ours = bounds(source.action_space), bounds(target.action_space)
+    names = target.actions or tuple(f"dimension {i}" for i in range(len(found)))
+    for name, mine, j in zip(names, ours, found, strict=True):
+        if j is not None and mine != theirs[j] and not np.isfinite([*mine, *theirs[j]]).all():
             raise MappingError(
                 f"the continuous action {name!r} runs from {mine[0]:g} to {mine[1]:g} in the target, from "
-                f"{theirs[j][0]:g} to {theirs[j][1]:g} in the source: expected the same bounds; change one of the games"
+                f"{theirs[j][0]:g} to {theirs[j][1]:g} in the source: expected finite bounds, or the same"
             )
+    unchanged = found == tuple(range(len(theirs))) and ours == theirs
+    return None if unchanged else found
 
 
-def _bounds(space: Any) -> list[tuple[float, float]]:
+def bounds(space: Any) -> list[tuple[float, float]]:
     """Lowest and highest value of each dimension of a Box."""
     return [(float(low), float(high)) for low, high in zip(space.low.flat, space.high.flat, strict=True)]
 
@@ -114,15 +143,11 @@ def position(kind: str, name: str, names: tuple[str, ...]) -> int:
     return names.index(name)
 
 
-def _vector(space: spaces.Space[Any]) -> bool:
-    return isinstance(space, spaces.Box) and len(space.shape) == 1
-
-
 def _unchanged(found: Indices, source: tuple[str, ...] | None) -> bool:
     return found == tuple(range(len(source or ())))
 
 
-def _alike(source: spaces.Space[Any], target: spaces.Space[Any], *, bounds: bool = False) -> bool:
+def alike(source: spaces.Space[Any], target: spaces.Space[Any], *, bounds: bool = False) -> bool:
     """Whether a network sees the two spaces alike: bounds do not matter to it where observations are floats."""
     if isinstance(source, spaces.Box) and isinstance(target, spaces.Box):
         kinds = (np.issubdtype(source.dtype, np.floating), np.issubdtype(target.dtype, np.floating))
@@ -136,7 +161,7 @@ def size(space: spaces.Space[Any]) -> int:
     return int(space.n) if isinstance(space, spaces.Discrete) else int(np.prod(space.shape or (1,)))
 
 
-def _sides(source: Interface, target: Interface, what: str) -> str:
+def sides(source: Interface, target: Interface, what: str) -> str:
     """Both sides in words."""
 
     def side(interface: Interface) -> str:

@@ -167,8 +167,81 @@ def test_continuous_actions_permute_with_their_deviations():
     torch.testing.assert_close(ours.head, theirs.head[:, [1, 0]])
     torch.testing.assert_close(ours.log_std, theirs.log_std[:, [1, 0]])
     torch.testing.assert_close(mapping.outputs(theirs).log_std, ours.log_std)
-    with pytest.raises(MappingError, match="continuous action 'horn' has none in the source"):
-        Mapping.between(target, source)
+
+
+def test_continuous_bounds_are_scaled_and_a_new_dimension_is_stated():
+    def game(low, high, *dimensions):
+        box = spaces.Box(np.float32(low), np.float32(high), (len(dimensions),), np.float32)
+        return Interface(spaces.Box(-1, 1, (3,), np.float32), box, None, dimensions)
+
+    source, target = game(-1, 1, "wheel", "gas"), game(0, 6, "gas", "horn")
+    teacher = make_teacher("ppo", source, {"net_arch": [5]})
+    mapping = Mapping.between(source, target, spread=0.25)
+    student = build_network("ppo", {"net_arch": [5]}, target)
+    mapping.fold(teacher, student)
+    seen = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
+    theirs, ours = teacher.outputs(seen), policy_outputs(student, seen)
+    torch.testing.assert_close(ours.head[:, 0], 3 + 3 * theirs.head[:, 1])
+    torch.testing.assert_close(ours.log_std[:, 0], theirs.log_std[:, 1] + math.log(3))
+    torch.testing.assert_close(ours.head[:, 1], torch.full((4,), 3.0))
+    torch.testing.assert_close(ours.log_std[:, 1].exp(), torch.full((4,), 0.75))
+    torch.testing.assert_close(mapping.outputs(theirs).head, ours.head)
+    torch.testing.assert_close(mapping.outputs(theirs).log_std, ours.log_std)
+    squashed = mapping.outputs(theirs, squashed=True)  # SAC's means are scaled to the bounds afterwards
+    torch.testing.assert_close(squashed.head[:, 0], theirs.head[:, 1])
+    assert mapping.matched == (0,)
+    assert "gas scaled from -1…1 to 0…6" in mapping.report().lines()
+    unbounded = game(-np.inf, np.inf, "gas", "horn")
+    with pytest.raises(MappingError, match="expected finite bounds, or the same"):
+        Mapping.between(source, unbounded)
+
+
+def test_one_action_can_stand_for_several():
+    source, target = vector("x", actions=("left", "right", "fire")), vector("x", actions=("turn", "fire"))
+    mapping = Mapping.between(source, target, actions={"turn": ["left", "right"]})
+    mapped = mapping.outputs(Outputs("categorical", torch.tensor([[2.0, 2.0, 1.0]])))
+    before = torch.softmax(torch.tensor([2.0, 2.0, 1.0]), dim=0)
+    torch.testing.assert_close(mapped.log_probabilities().exp()[0], torch.stack([before[0] + before[1], before[2]]))
+    assert mapping.outputs(Outputs("q", torch.tensor([[2.0, 4.0, 1.0]]))).head.tolist() == [[3.0, 1.0]]
+    for algorithm in ("ppo", "dqn"):
+        teacher = make_teacher(algorithm, source, {"net_arch": [4]})
+        student = build_network(algorithm, {"net_arch": [4]}, target)
+        mapping.fold(teacher, student)
+        seen = torch.randn(4, 1, generator=torch.Generator().manual_seed(1))
+        expected, found = mapping.teacher(teacher)(seen), policy_outputs(student, seen)
+        torch.testing.assert_close(found.log_probabilities(), expected.log_probabilities(), rtol=1e-4, atol=1e-4)
+    assert "turn stands for several: left, right" in mapping.report().lines()
+
+
+def test_actions_that_are_not_mapped_leave_the_torso():
+    source, target = vector("x", "v"), vector("v", "x", actions=("up", "down", "jump"))
+    mapping = Mapping.between(source, target, actions="none")
+    assert not mapping.carries_actions
+    assert not mapping.identity
+    assert mapping.matched == ()
+    teacher = make_teacher("ppo", source, {"net_arch": [4]})
+    student = build_network("ppo", {"net_arch": [4]}, target)
+    before = student.action_net.weight.clone()
+    mapping.fold(teacher, student)
+    assert torch.equal(student.action_net.weight, before)
+    own, theirs = student.mlp_extractor.policy_net[0].weight, teacher.network.mlp_extractor.policy_net[0].weight
+    assert torch.equal(own, theirs[:, [1, 0]])
+    with pytest.raises(MappingError, match="actions are not mapped"):
+        mapping.outputs(Outputs("categorical", torch.zeros(1, 2)))
+    assert "actions not mapped" in mapping.report().lines()
+
+
+def test_observations_that_are_not_mapped_leave_what_lies_behind_the_first_layer():
+    source, target = vector("x", "v"), vector("a", "b", "c")
+    mapping = Mapping.between(source, target, features="none")
+    teacher = make_teacher("ppo", source, {"net_arch": [4, 3]})
+    student = build_network("ppo", {"net_arch": [4, 3]}, target)
+    mapping.fold(teacher, student)
+    ours, theirs = student.mlp_extractor.policy_net, teacher.network.mlp_extractor.policy_net
+    assert torch.equal(ours[2].weight, theirs[2].weight)
+    assert torch.equal(student.action_net.weight, teacher.network.action_net.weight)
+    with pytest.raises(MappingError, match="observations are not mapped"):
+        mapping.teacher(teacher)(torch.zeros(1, 3))
 
 
 def test_state_dependent_deviations_go_through_too():

@@ -20,29 +20,41 @@ ActionOption = Annotated[
     typer.Option("--action", help="A further pair of actions, the target's name=the source's. Repeatable."),
 ]
 
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        help="Anything that [mapping] of a study file takes: planes.lava=wall, parts.mission=none, fill.wind=0, "
+        "actions=none, resize=nearest, function=module:function. Repeatable.",
+    ),
+]
+
 
 def mapping(
     source: Annotated[str, typer.Argument(help="A game, or a run: its folder, its key or the key's beginning.")],
     target: Annotated[str, typer.Argument(help="A game, or a run.")],
     feature: FeatureOption = None,
     action: ActionOption = None,
+    pairs: MapOption = None,
     change: ChangeOption = None,
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show how the observations and actions of two games map: what is carried, what is dropped, what is new."""
     from agents.runs import runs_root
+    from envs.validation import validated
     from transfer.carry import interface_of
     from transfer.cli.console import emit_json, parse_settings, say
+    from transfer.cli.transfer import parse_mapping
     from transfer.mapping import Mapping
+    from transfer.pairing import Pairing
 
     root = runs_root(runs)
     before, after = task_of(source, root), task_of(target, root)
     if change:
         after = after.changed(parse_settings(change))
-    found = Mapping.between(
-        interface_of(before), interface_of(after), features=parse_pairs(feature), actions=parse_pairs(action)
-    )
+    told = validated(Pairing, parse_mapping(pairs, feature, action), "mapping")
+    found = Mapping.between(interface_of(before), interface_of(after), told)
     report = found.report()
     if json:
         emit_json({"source": str(before), "target": str(after), **report.to_json()})

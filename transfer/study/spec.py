@@ -26,6 +26,7 @@ from envs.errors import ConfigError
 from envs.registry import did_you_mean
 from envs.task import Change, Task
 from envs.validation import explain, validated
+from transfer.pairing import Pairing
 
 MOST_SEEDS = 10_000
 """More are a slip of the pen."""
@@ -121,17 +122,8 @@ class Source(_Part):
         return Task(game=self.game, arguments=self.arguments, change=self.change)
 
 
-class MappingOverrides(_Part):
-    """What the names of the two games do not say by themselves; as `transfer.carry.Pairing`, which see."""
-
-    features: dict[str, str] = Field(default_factory=dict)
-    """Pairs of features or planes, target's name → source's name."""
-    actions: dict[str, str] = Field(default_factory=dict)
-    """Pairs of actions, likewise."""
-    fill: dict[str, float] = Field(default_factory=dict)
-    """What the source sees of features that the target lacks, by the source's names."""
-    margin: float | None = Field(default=None, gt=0.0)
-    """How far below the mean of the carried actions' outputs a new action starts."""
+class MappingOverrides(Pairing):
+    """What the names of the two games do not say by themselves."""
 
 
 class Arm(_Part):
