@@ -38,11 +38,11 @@ def installed(tmp_path, monkeypatch):
     site = tmp_path / "site"
     site.mkdir()
     entry = block("toml", "entry-points").splitlines()[1].replace('"', "")
-    install(site, "l2sp", block("python", "class StartingPoint(Method)"), entry)
+    install(site, "l2init", block("python", "class Initialisation(Method)"), entry)
     monkeypatch.syspath_prepend(str(site))
     importlib.invalidate_caches()
     yield site
-    sys.modules.pop("l2sp", None)
+    sys.modules.pop("l2init", None)
 
 
 def distance(run):
@@ -52,13 +52,13 @@ def distance(run):
 
 
 def test_the_documented_method_trains(installed, tmp_path):
-    assert "l2sp" in METHODS.names()
+    assert "l2init" in METHODS.names()
     source = run_config()
     train_run(source, tmp_path)
-    entries = (["finetune"], ["finetune", {"method": "l2sp", "coefficient": 100.0}])
+    entries = (["finetune"], ["finetune", {"method": "l2init", "coefficient": 100.0}])
     free, held = (train_run(carried(run_config(seed=3), source, by), tmp_path) for by in entries)
     assert 0 < distance(held) < distance(free) / 2
-    assert re.search(r"l2sp: \d+ weights are held where they started", (held.path / "log.txt").read_text())
+    assert re.search(r"l2init: \d+ weights are held where they started", (held.path / "log.txt").read_text())
 
 
 def test_the_documented_method_serves_a_study(installed, tmp_path):
@@ -77,17 +77,17 @@ def test_the_documented_method_serves_a_study(installed, tmp_path):
     assert (folder / "results.json").exists()
     finished = [run for run in list_runs(tmp_path / "runs") if run.state == "done"]
     methods = [[entry["method"] for entry in (run.config.transfer or {"by": []})["by"]] for run in finished]
-    assert sorted(methods) == [[]] * 4 + [["finetune", "l2sp"]] * 2
+    assert sorted(methods) == [[]] * 4 + [["l2init", "finetune"]] * 2
 
 
 def test_a_changed_method_makes_another_run(installed):
-    before = Carry(source="0123", by=["l2sp"])
-    assert list(before.sources) == ["l2sp:StartingPoint"]
-    source = (installed / "l2sp.py").read_text()
-    (installed / "l2sp.py").write_text(source + "\n# changed\n")
-    sys.modules.pop("l2sp")
+    before = Carry(source="0123", by=["l2init"])
+    assert list(before.sources) == ["l2init:Initialisation"]
+    source = (installed / "l2init.py").read_text()
+    (installed / "l2init.py").write_text(source + "\n# changed\n")
+    sys.modules.pop("l2init")
     importlib.invalidate_caches()
-    assert Carry(source="0123", by=["l2sp"]).sources != before.sources
+    assert Carry(source="0123", by=["l2init"]).sources != before.sources
     assert Carry(source="0123", by=["finetune"]).sources == {}
 
 
@@ -100,14 +100,14 @@ def test_a_plugin_that_is_no_method_is_named(tmp_path, monkeypatch):
 
 
 def test_a_documented_setting_is_checked(installed):
-    with pytest.raises(ConfigError, match="method l2sp: coefficient: found -1"):
-        Carry(source="0123", by=[{"method": "l2sp", "coefficient": -1}])
+    with pytest.raises(ConfigError, match="method l2init: coefficient: found -1"):
+        Carry(source="0123", by=[{"method": "l2init", "coefficient": -1}])
 
 
 def test_the_hooks_find_their_run(installed, tmp_path):
     source = run_config()
     train_run(source, tmp_path)
-    methods = hooks_for(carried(run_config(seed=4), source, ["l2sp"]), tmp_path)
+    methods = hooks_for(carried(run_config(seed=4), source, ["l2init"]), tmp_path)
     context = methods.methods[0].context
     assert (context.seed, context.steps, context.gamma) == (4, 128, source.hyperparameters["gamma"])
     seen = torch.zeros(2, 4)

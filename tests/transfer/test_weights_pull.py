@@ -98,7 +98,9 @@ def test_a_strong_pull_holds_the_weights(algorithm):
         if methods.uses_auxiliary_loss:
             attach(learner, methods.auxiliary_loss)
         learner.learn(192)
-        gone.append(sum(float((p - q).square().sum()) for p, q in zip(learner.policy.parameters(), start, strict=True)))
+        gone.append(
+            sum(float((p.detach() - q).square().sum()) for p, q in zip(learner.policy.parameters(), start, strict=True))
+        )
     assert 0 < gone[1] < gone[0] / 2
 
 
