@@ -8,17 +8,19 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.evaluation import LONGEST, SEED_BASE
+from agents.evaluation import LONGEST, SEED_BASE, default_mode
 from agents.generators import derived_seed
 from envs.batched import Stepped, stepped
 from envs.errors import ConfigError, GameError
+from envs.interface import Interface
 from envs.observations import stacked, taken
-from envs.vector import make_vec, seed_each
+from envs.vector import interface, make_vec, seed_each
 from transfer.demonstrations.episodes import Episode
 
 if TYPE_CHECKING:
     from agents.config import Mode
     from agents.outputs import Outputs
+    from agents.policy import Policy
     from envs.task import Task
 
 Choose = Callable[[Any], np.ndarray]
@@ -99,6 +101,34 @@ def uniform(space: spaces.Space[Any], n: int, generator: np.random.Generator) ->
     if not isinstance(space, spaces.Box):
         raise ConfigError(f"demonstrations have single actions or continuous ones, found {space}")
     return np.asarray(generator.uniform(space.low, space.high, (n, *space.shape)).astype(space.dtype))
+
+
+def demonstrate(
+    policy: "Policy", task: "Task", episodes: int, *, mode: "Mode | None" = None, epsilon: float = 0.0, seed: int = 0
+) -> tuple[Interface, list[Episode]]:
+    """Whole episodes of a policy on a task, through the mapping by names where that is another game; and its spaces.
+
+    Raises MappingError if the games do not map, ConfigError if the policy cannot act there.
+    """
+    from transfer.mapping import Mapping
+
+    venv = make_vec(task, n_envs=1)
+    known = interface(venv)
+    venv.close()
+    mapping = Mapping.between(policy.interface, known)
+
+    def chooser(space: spaces.Space[Any], drawn: int) -> Choose:
+        return Demonstrator(
+            mapping.teacher(policy),
+            space,
+            mapping.matched,
+            squashed=bool(policy.network.squash_output),
+            mode=mode or default_mode(policy.algorithm),
+            epsilon=epsilon,
+            seed=drawn,
+        )
+
+    return known, play_episodes(task, chooser, episodes, seed=seed)
 
 
 def play(venv: VecEnv, choose: Choose, steps: int) -> Iterator[tuple[Any, np.ndarray, Stepped]]:

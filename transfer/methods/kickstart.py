@@ -211,39 +211,6 @@ def similarity_error(teacher: "Tensor", student: "Tensor") -> "Tensor":
     return (grams[0] - grams[1]).square().mean()
 
 
-def hidden(self, batch: "Batch") -> "Tensor":
-        """Its last hidden layer on the mapped observations (B, n), constant."""
-        if self._plainly is None:
-            self._plainly = self.teacher.mapping.teacher(_uncompiled(self.teacher.policy))
-        plainly = self._plainly
-        with torch.no_grad():
-            return hidden(self.teacher.policy.network, lambda: plainly(batch.observations))
-
-
-def annealed(how: str, x: float) -> float:
-    """What is left of a weight, in [0, 1], at the fraction x ≥ 0 of its time; 0 from 1 on."""
-    if x >= 1.0:
-        return 0.0
-    if how == "cosine":
-        return 0.5 * (1.0 + math.cos(math.pi * x))
-    if how == "exponential":
-        return float(LEFT**x)
-    return 1.0 if how == "constant" else 1.0 - x
-
-
-def similarity_error(teacher: "Tensor", student: "Tensor") -> "Tensor":
-    """‖G_T − G_S‖²_F / B², where G = F̂F̂ᵀ and F̂ is F with rows of length 1 (after Tung & Mori 2019, eq. 4).
-
-    They normalise the rows of FFᵀ instead; so G holds the cosines between the observations of the minibatch.
-
-    Args:
-        teacher: (B, n), constant.
-        student: (B, m), with gradient.
-    """
-    grams = [rows @ rows.T for rows in (torch.nn.functional.normalize(each, dim=1) for each in (teacher, student))]
-    return (grams[0] - grams[1]).square().mean()
-
-
 def hidden(policy: "BasePolicy", run: Callable[[], Any]) -> "Tensor":
     """What enters the layer of a policy's actions while `run` runs the policy, (B, n)."""
     kept: list[Tensor] = []
