@@ -460,6 +460,8 @@ def test_no_method_at_all_lists_them():
 
 
 def test_an_entry_is_spelt_out_for_the_key():
-    assert completed("kickstart") == {"method": "kickstart", "coefficient": 1.0, "until": 0.5, "temperature": 1.0}
+    kickstart = {"method": "kickstart", "coefficient": 1.0, "until": 0.5, "anneal": "linear", "direction": "forward"}
+    kickstart |= {"temperature": 1.0, "logit_temperature": 1.0, "value": 0.0, "features": 0.0, "weights": []}
+    assert completed("kickstart") == kickstart
     shape = {"method": "shape", "potential": None, "scale": 2.0, "until": None, "potential_source": None}
     assert completed({"method": "shape", "scale": 2}) == shape
