@@ -328,6 +328,16 @@ def test_a_batch_without_states_is_played_by_objects():
     assert methods.taken >= 10
 
 
+def test_a_randomised_target_is_guided_too():
+    """Its groups have no states, so one object an environment draws new arguments in every episode."""
+    task = SHORT.changed({"randomise": {"length": [0.4, 0.6]}})
+    methods = compose([LINE])
+    learner = learner_of(methods, context(task, algorithm="a2c"))
+    learner.learn(64)
+    assert isinstance(methods.methods[0]._world, GuidedObjects)
+    assert methods.taken >= 10
+
+
 @pytest.mark.parametrize("by", [[LINE, "shape"], ["shape", LINE]])
 @BACKENDS
 def test_shaping_begins_with_the_student(by, backend):
