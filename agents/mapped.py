@@ -15,7 +15,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
-from agents.encoders import FlatEncoder, Normaliser, find_encoder
+from agents.encoders import MOST_SYMBOLS, FlatEncoder, Normaliser, find_encoder
 from envs.errors import ConfigError
 from envs.interface import space_from_json, space_to_json
 
@@ -231,10 +231,9 @@ class _Cells(nn.Module):
             "pad": torch.tensor([channel.pad / scale for channel in how.channels]),
         }
         tables = [channel.table for channel in how.channels]
-        self.width = max((len(table) for table in tables if table is not None), default=0)
-        each = [
-            [*(table or range(self.width)), *[0] * (self.width - len(table or range(self.width)))] for table in tables
-        ]
+        symbolic = any(table is not None for table in tables)
+        self.width = MOST_SYMBOLS + 1 if symbolic else 0  # of a channel without a table, too, every symbol passes
+        each = [(*(table or ()), *range(len(table or ()), self.width)) for table in tables]
         buffers["tables"] = torch.tensor(each).flatten()
         buffers["offsets"] = self.width * torch.arange(len(tables))
         for name, buffer in buffers.items():
