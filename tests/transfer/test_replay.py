@@ -11,8 +11,11 @@ from agents.algorithms import build_learner, resolve
 from agents.config import RunConfig
 from agents.training import train
 from envs.errors import ConfigError
+from envs.interface import Interface
+from envs.observations import each
 from envs.task import Task
 from envs.vector import interface, make_vec
+from tests.agents.toys import DISCRETE, toys
 from tests.transfer.teachers import SHORT, carried, context, learner_of, make_teacher, run_config
 from transfer.carry import hooks_for
 from transfer.demonstrations.playing import Demonstrator
@@ -36,13 +39,19 @@ class Witness(VecEnvWrapper):
 
     def step_wait(self):
         following, rewards, dones, infos = self.venv.step_wait()
-        ends = following.copy()
+        ends = each(np.copy, following)
         for index in np.flatnonzero(dones):
-            ends[index] = infos[index]["terminal_observation"]
+            for held, last in parts(ends, infos[index]["terminal_observation"]):
+                held[index] = last
         cut = [info.get("TimeLimit.truncated", False) for info in infos]
-        self.played.append((self.seen.copy(), self.actions, rewards.copy(), ends, dones.copy(), np.array(cut)))
+        self.played.append((each(np.copy, self.seen), self.actions, rewards.copy(), ends, dones.copy(), np.array(cut)))
         self.seen = following
         return following, rewards, dones, infos
+
+
+def parts(held, given):
+    """Arrays side by side, of observations in one part or in several."""
+    return [(held[name], given[name]) for name in held] if isinstance(held, dict) else [(held, given)]
 
 
 def prepared(by, run, learner=None):
@@ -123,6 +132,26 @@ def test_a_buffer_of_one_array_is_cut_where_the_student_begins():
         buffer.observations[1:30][going_on], np.stack([part[3] for part in witness.played])[:29][going_on]
     )
     assert (buffer.dones[29] == 1).all()
+
+
+@pytest.mark.parametrize("algorithm", ["dqn", "sb3-dqn"])
+def test_observations_of_several_parts_are_held_as_the_learner_sees_them(algorithm):
+    """A picture, whose channels Stable-Baselines3 puts first, beside a vector."""
+    eye, leg = spaces.Box(0, 255, (40, 36, 3), np.uint8), spaces.Box(-1, 1, (2,), np.float32)
+    venv = toys(DISCRETE, spaces.Dict({"eye": eye, "leg": leg}), n_envs=2)
+    known = Interface(venv.observation_space, venv.action_space)
+    hyperparameters = {"net_arch": [8], "n_envs": 2, "buffer_size": 100}
+    learner = build_learner(algorithm, venv, hyperparameters, seed=0)
+    run = Context(
+        make_teacher("dqn", known, {"net_arch": [8]}), Mapping.between(known, known), SHORT, algorithm, {}, 100, 0
+    )
+    learner, booked, _, witness = prepared([{"method": "replay", "steps": 40, "epsilon": 0.5}], run, learner)
+    buffer = learner.replay_buffer
+    assert booked == [2] * 20
+    assert any(dones.any() for *_, dones, _ in witness.played)
+    for row, (seen, _, _, ends, _, _) in enumerate(witness.played):
+        for held, expected in (*parts(buffer.observations, seen), *parts(buffer.next_observations, ends)):
+            np.testing.assert_array_equal(held[row], expected)
 
 
 @pytest.mark.parametrize("algorithm", ["sac", "td3"])

@@ -8,6 +8,7 @@ import typer
 from transfer.cli.console import ChangeOption, JsonOption, RunsOption
 
 if TYPE_CHECKING:
+    from agents.config import Mode
     from agents.policy import Policy
     from envs.task import Task
 
@@ -65,7 +66,7 @@ def _demonstrate(
     from transfer.demonstrations import save
     from transfer.demonstrations.playing import demonstrate
 
-    mode = None if greedy is None else ("greedy" if greedy else "sampled")
+    mode: Mode | None = None if greedy is None else ("greedy" if greedy else "sampled")
     interface, played = demonstrate(policy, task, episodes, mode=mode, epsilon=epsilon, seed=seed)
     folder = save(dataset, played, interface, task=task, algorithm=policy.algorithm, description=f"played on {task}")
     returns = [float(episode.rewards.sum()) for episode in played]
