@@ -250,6 +250,22 @@ def test_a_run_trains_saves_loads_and_teaches(algorithm, tmp_path):
     assert taught.done
 
 
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_a_progressive_teacher_can_be_finetuned_between_equal_games(algorithm):
+    run = context(algorithm=algorithm, source=algorithm)
+    second = learner_of(compose([PROGRESSIVE]), run)
+    teacher = Policy(second.policy, run.teacher.interface, algorithm, compose_architecture(second, run), {})
+    learner = learner_of(compose(["finetune"]), replace(run, teacher=teacher, _seen={}))
+    seen = torch.randn(6, 4)
+    found, expected = policy_outputs(learner.policy, seen), teacher.outputs(seen)
+    torch.testing.assert_close(found.head, expected.head)
+    torch.testing.assert_close(found.value, expected.value)
+    before = held(learner)
+    learner.learn(100)
+    after = held(learner)
+    assert all(torch.equal(old[key], new[key]) for old, new in zip(before, after, strict=True) for key in old)
+
+
 def test_the_same_config_gives_the_same_weights(tmp_path):
     source = train_run(run_config(), tmp_path / "a")
     train_run(run_config(), tmp_path / "b")
