@@ -76,6 +76,7 @@ PEERS = {
         Peer("sbx", "Stable-Baselines in JAX, rl-zoo3's settings"),
         Peer("navix", "MiniGrid's games in JAX"),
         Peer("xminigrid", "grid worlds in JAX"),
+        Peer("imitation", "behavioural cloning on Stable-Baselines3's networks"),
         Peer(
             "cleanrl",
             "PPO in one file of torch",

@@ -21,10 +21,6 @@ class Lesson:
     hidden: Tensor | None = None
     """Its last hidden layer (N, n_hidden), where that is to be matched."""
 
-    def of(self, rows: Tensor) -> "Lesson":
-        """Of some of the observations."""
-        return Lesson(self.outputs.of(rows), None if self.hidden is None else self.hidden[rows])
-
     def on(self, device: torch.device) -> "Lesson":
         """The same on a device."""
         outputs = self.outputs
@@ -32,6 +28,34 @@ class Lesson:
             outputs.kind, outputs.head.to(device), _moved(outputs.log_std, device), _moved(outputs.value, device)
         )
         return Lesson(moved, _moved(self.hidden, device))
+
+
+class Packed:
+    """Lessons as one matrix (N, …), so that those of a minibatch are one look-up and the rest is views."""
+
+    def __init__(self, lessons: Sequence[Lesson]) -> None:
+        self._layout: list[list[tuple[str, int]]] = []
+        columns: list[Tensor] = []
+        self._kinds = [lesson.outputs.kind for lesson in lessons]
+        for lesson in lessons:
+            one = lesson.outputs
+            parts = {"head": one.head, "log_std": one.log_std, "value": one.value, "hidden": lesson.hidden}
+            known = {name: part.reshape(len(one.head), -1) for name, part in parts.items() if part is not None}
+            self._layout.append([(name, part.shape[1]) for name, part in known.items()])
+            columns += known.values()
+        self._matrix = torch.cat(columns, dim=1)
+
+    def of(self, rows: Tensor) -> list[Lesson]:
+        """The lessons of some observations."""
+        widths = [width for layout in self._layout for _, width in layout]
+        views = iter(self._matrix.index_select(0, rows).split(widths, dim=1))
+        found = []
+        for kind, layout in zip(self._kinds, self._layout, strict=True):
+            parts = {name: next(views) for name, _ in layout}
+            value = parts.get("value")
+            outputs = Outputs(kind, parts["head"], parts.get("log_std"), None if value is None else value.squeeze(1))
+            found.append(Lesson(outputs, parts.get("hidden")))
+        return found
 
 
 @dataclass(frozen=True)

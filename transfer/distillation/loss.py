@@ -36,7 +36,7 @@ def divergence(
         student_temperature: divides the student's action values; by default the same.
     """
     if student.kind == "deterministic":
-        return 0.5 * (_columns(student.head, matched) - _columns(teacher.head, matched)).square().sum(dim=-1)
+        return 0.5 * (columns(student.head, matched) - columns(teacher.head, matched)).square().sum(dim=-1)
     if student.kind == "gaussian":
         return _between_gaussians(teacher, student, matched)
     log_t = log_policy(teacher, matched, temperature)
@@ -46,7 +46,7 @@ def divergence(
 
 def log_policy(outputs: Outputs, matched: Matched, temperature: float) -> Tensor:
     """Log-probabilities (B, n_matched); action values make a policy through softmax(Q/temperature)."""
-    head = _columns(outputs.head, matched)
+    head = columns(outputs.head, matched)
     return torch.log_softmax(head / temperature if outputs.kind == "q" else head, dim=-1)
 
 
@@ -54,7 +54,7 @@ def negative_log_likelihood(
     teacher: Outputs, student: Outputs, matched: Matched = None, student_temperature: float = 1.0
 ) -> Tensor:
     """−ln π_S(argmax of the teacher's head), (B,): Rusu et al. 2015, their L_NLL. Discrete actions only."""
-    best = _columns(teacher.head, matched).argmax(dim=-1, keepdim=True)
+    best = columns(teacher.head, matched).argmax(dim=-1, keepdim=True)
     return -log_policy(student, matched, student_temperature).gather(-1, best).squeeze(-1)
 
 
@@ -63,7 +63,7 @@ def squared_error(teacher: Outputs, student: Outputs, matched: Matched = None) -
 
     Logits mean the same policy whatever constant is added to them: theirs are compared without their means.
     """
-    heads = [_columns(outputs.head, matched) for outputs in (teacher, student)]
+    heads = [columns(outputs.head, matched) for outputs in (teacher, student)]
     if student.kind == "categorical":
         heads = [head - head.mean(dim=-1, keepdim=True) for head in heads]
     return 0.5 * (heads[0] - heads[1]).square().sum(dim=-1)
@@ -111,8 +111,8 @@ def greedy_actions(outputs: Outputs, space: spaces.Box, *, squashed: bool) -> Ou
     return replace(outputs, kind="deterministic", head=2 * (outputs.head - low) / (high - low) - 1)
 
 
-def _columns(head: Tensor, matched: Matched) -> Tensor:
-    """Those of the matched actions, (B, n_matched); a head may hold no others."""
+def columns(head: Tensor, matched: Matched) -> Tensor:
+    """The columns of the matched actions, (B, n_matched); a head may hold no others."""
     return head if matched is None or head.shape[-1] == len(matched) else head[..., list(matched)]
 
 
@@ -120,7 +120,7 @@ def _between_gaussians(teacher: Outputs, student: Outputs, matched: Matched) -> 
     """Of independent dimensions: Σ log σ_S/σ_T + (σ_T² + (μ_T − μ_S)²)/(2σ_S²) − ½."""
     if teacher.log_std is None or student.log_std is None:
         raise ConfigError("a divergence needs the standard deviations of both policies, and one has none")
-    log_t, log_s = _columns(teacher.log_std, matched), _columns(student.log_std, matched)
-    difference = _columns(teacher.head, matched) - _columns(student.head, matched)
+    log_t, log_s = columns(teacher.log_std, matched), columns(student.log_std, matched)
+    difference = columns(teacher.head, matched) - columns(student.head, matched)
     squares = (2 * log_t).exp() + difference.square()
     return (log_s - log_t + squares / (2 * (2 * log_s).exp()) - 0.5).sum(dim=-1)

@@ -15,8 +15,6 @@ from agents.networks import action_head, encoders
 from agents.outputs import Outputs, policy_outputs
 from envs.observations import each, taken
 
-MOST = 2**25
-"""Numbers that the features of a whole data set may take: 128 MB."""
 AT_ONCE = 2048
 """Observations that pass through a network together, when all of a data set do."""
 
@@ -35,8 +33,13 @@ class Pupil:
 
     @torch.no_grad()
     def encoded(self, observations: Any) -> Tensor | None:
-        """The features (N, features_dim) of observations, if the encoder does not learn and they fit into memory."""
-        if not self._plain or learns(self._encoder) or length(observations) * self._encoder.features_dim > MOST:
+        """The features (N, features_dim) of observations, if the encoder does not learn and they take no more room.
+
+        Symbols that become planes are many times smaller before.
+        """
+        if not self._plain or learns(self._encoder) or isinstance(observations, dict):
+            return None
+        if self._encoder.features_dim > observations[0].numel():
             return None
         return torch.cat([self._features(part) for part in parts(observations)])
 

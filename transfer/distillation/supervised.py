@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,12 +10,13 @@ from gymnasium import spaces
 from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from agents.networks import action_head
 from agents.outputs import Outputs
 from agents.policy import Policy
-from transfer.distillation.lessons import DataSet, Lesson
-from transfer.distillation.loss import distance, greedy_actions, hint_error, value_error
+from transfer.distillation.lessons import DataSet, Lesson, Packed
+from transfer.distillation.loss import columns, distance, greedy_actions, hint_error, log_policy, value_error
 from transfer.distillation.settings import DistillationSettings
 from transfer.distillation.student import Pupil, last_hidden, length, reordered
 
@@ -65,6 +66,8 @@ class Supervised:
         self.weights = [weight / sum(given) for weight in given]
         self._generator = torch.Generator().manual_seed(seed)
         self._regressors: list[nn.Linear] = []
+        discrete = isinstance(student.network.action_space, spaces.Discrete)
+        self._by_probabilities = settings.loss == "kl" and discrete
         self._matched = [None if t.mapping.actions is None else t.mapping.matched for t in teachers]
 
     def fit(self, data: DataSet) -> Fitted:
@@ -73,6 +76,7 @@ class Supervised:
         observations = self.student.seen(data.observations)
         features = self.pupil.encoded(observations)
         lessons = [self._ready(k, lesson) for k, lesson in enumerate(data.lessons)]
+        packed = Packed(lessons)
         variances = [_variance(lesson.outputs.value) for lesson in lessons]
         policy.set_training_mode(True)
         optimiser = self._optimiser(lessons)
@@ -85,7 +89,7 @@ class Supervised:
                 rows = order[start : start + size]
                 part = None if features is None else features.index_select(0, rows)
                 batch = reordered(observations, rows) if part is None else None
-                loss = self._loss(batch, part, [lesson.of(rows) for lesson in lessons], variances)
+                loss = self._loss(batch, part, packed.of(rows), variances)
                 optimiser.param_groups[0]["lr"] = settings.learning_rate * (1.0 - step / total)
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -94,7 +98,9 @@ class Supervised:
                 step += 1
         self._follow(policy)
         policy.set_training_mode(False)
-        return Fitted(float(torch.stack(losses).sum()) / n, self._agreement(observations, features, lessons))
+        constant = sum(w * _entropy(one.outputs.head) for w, one in zip(self.weights, lessons, strict=True))
+        mean = float(torch.stack(losses).sum()) / n - (constant if self._by_probabilities else 0.0)
+        return Fitted(mean, self._agreement(observations, features, data.lessons))
 
     def _loss(
         self, observations: Any, features: Tensor | None, lessons: Sequence[Lesson], variances: Sequence[float]
@@ -108,25 +114,35 @@ class Supervised:
         else:
             outputs, hidden = self.pupil.heads(observations, features, value=valued), []
         compared = self._compared(outputs, self.student)
-        total = torch.zeros((), device=outputs.head.device)
+        terms = []
         for k, (lesson, weight) in enumerate(zip(lessons, self.weights, strict=True)):
-            each = distance(
-                settings.loss, lesson.outputs, compared, self._matched[k],
-                settings.temperature, settings.student_temperature,
-            )  # fmt: skip
+            term = self._distance(k, lesson.outputs, compared)
             if settings.value and lesson.outputs.value is not None and outputs.value is not None:
-                each = each + settings.value * value_error(lesson.outputs.value, outputs.value, variances[k])
+                term = term + settings.value * value_error(lesson.outputs.value, outputs.value, variances[k]).mean()
             if lesson.hidden is not None:
-                each = each + settings.features * hint_error(lesson.hidden, self._regressors[k](hidden[0]))
-            total = total + weight * each.mean()
-        return total
+                term = term + settings.features * hint_error(lesson.hidden, self._regressors[k](hidden[0])).mean()
+            terms.append(term if weight == 1.0 else weight * term)
+        return sum(terms[1:], start=terms[0])
+
+    def _distance(self, teacher: int, lesson: Outputs, student: Outputs) -> Tensor:
+        """The mean of D over a minibatch. A lesson of probabilities gives the cross-entropy, D but for a constant."""
+        matched, settings = self._matched[teacher], self.settings
+        if self._by_probabilities:
+            head = columns(student.head, matched)
+            soft = head / settings.student_temperature if student.kind == "q" else head
+            return F.cross_entropy(soft, lesson.head)
+        temperatures = settings.temperature, settings.student_temperature
+        return distance(settings.loss, lesson, student, matched, *temperatures).mean()
 
     def _ready(self, teacher: int, lesson: Lesson) -> Lesson:
         """A lesson on the student's device, in the form in which it is compared."""
         lesson = lesson.on(self.student.network.device)
         outputs = self._compared(lesson.outputs, self.teachers[teacher].policy)
         if outputs.value is not None and self.value_scale != 1.0:
-            outputs = Outputs(outputs.kind, outputs.head, outputs.log_std, outputs.value * self.value_scale)
+            outputs = replace(outputs, value=outputs.value * self.value_scale)
+        if self._by_probabilities:
+            policy = log_policy(outputs, self._matched[teacher], self.settings.temperature).exp()
+            outputs = replace(outputs, head=policy)
         return Lesson(outputs, lesson.hidden)
 
     def _compared(self, outputs: Outputs, policy: Policy) -> Outputs:
@@ -163,16 +179,18 @@ class Supervised:
         part = None if features is None else features.index_select(0, rows)
         batch = reordered(observations, rows) if part is None else None
         found = self.pupil.heads(batch, part, value=False).head.argmax(dim=-1)
-        wanted = sum(
-            weight * lesson.outputs.of(rows).log_probabilities(_softness(lesson.outputs, self.settings)).exp()
+        asked = rows.to(lessons[0].outputs.head.device)
+        policies = [
+            weight * log_policy(lesson.outputs.of(asked), None, self.settings.temperature).exp()
             for weight, lesson in zip(self.weights, lessons, strict=True)
-        )
-        assert isinstance(wanted, Tensor)
+        ]
+        wanted = sum(policies[1:], start=policies[0]).to(rows.device)
         return float((found == wanted.argmax(dim=-1)).float().mean())
 
 
-def _softness(outputs: Outputs, settings: DistillationSettings) -> float:
-    return settings.temperature if outputs.kind == "q" else 1.0
+def _entropy(probabilities: Tensor) -> float:
+    """The mean entropy of policies (N, n)."""
+    return float(torch.special.entr(probabilities).sum(dim=-1).mean())
 
 
 def _variance(values: Tensor | None) -> float:
