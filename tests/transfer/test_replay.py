@@ -253,6 +253,8 @@ def crossing(algorithm, steps=1000, **hyperparameters):
     ("settings", "known", "words"),
     [
         ({}, crossing("ppo"), "replay fills a replay buffer, and ppo has none: take dqn, sac or td3, or the method k"),
+        ({}, crossing("ars"), "ars has none"),
+        ({"learn": 5, "steps": 10}, crossing("qrdqn"), "the target network of qrdqn follows only while it acts"),
         ({"steps": 1000}, crossing("dqn"), "is to take 1,000 steps, and the budget is 1,000"),
         ({"steps": 10}, crossing("dqn", buffer_size=10, n_envs=4), "10 steps .* not fit into a replay buffer of 10"),
     ],

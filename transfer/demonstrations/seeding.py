@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import polyak_update
 
-from agents.algorithms import default_mode, on_policy
+from agents.algorithms import ALGORITHMS, default_mode
 from agents.config import Mode
 from agents.generators import derived_seed
 from agents.networks import normaliser, update_normaliser
@@ -69,7 +69,7 @@ class Seeded:
 def check_seeding(crossing: "Crossing", settings: DemonstrationSettings, method: str) -> None:
     """Refuse what cannot be demonstrated. Raises ConfigError."""
     target, mapping = crossing.target, crossing.mapping
-    if on_policy(target.algorithm):
+    if not issubclass(ALGORITHMS.load(target.algorithm), OffPolicyAlgorithm):
         raise ConfigError(
             f"{method} fills a replay buffer, and {target.algorithm} has none: take dqn, sac or td3, or the method "
             "kickstart"

@@ -49,6 +49,8 @@ class Replay(Method):
     def check(self, crossing: Crossing) -> None:
         """There must be a buffer, and a teacher that can act."""
         check_seeding(crossing, self.settings, self.name)
+        if self.settings.learn and crossing.target.algorithm == "qrdqn":
+            raise ConfigError("replay.learn: the target network of qrdqn follows only while it acts: leave learn out")
 
     def initialise(self, learner: "BaseAlgorithm") -> None:
         """Say where the transitions come from; make room for them where they are kept apart."""
