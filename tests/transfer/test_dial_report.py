@@ -68,6 +68,7 @@ def test_the_verdict_holds_over_all_arms_and_values() -> None:
         assert verdict["p"] >= alone["p"] - 1e-3, "the relabellings drawn differ"
         assert verdict["p_single"] == alone["p_single"]
         assert "values of the dial" in found["measured"]["test"]["method"]
+    assert points[0]["arms"]["finetune"]["conclusion"].endswith("over all arms and all values of the dial.")
 
 
 def test_what_does_not_hold_everywhere_says_where() -> None:

@@ -66,9 +66,10 @@ def _lead(document: dict[str, Any]) -> str:
     origin = source.get("game") or (f"run {source['run']}" if source.get("run") else "")
     games = " → ".join(part for part in (origin, target.get("game", "")) if part)
     values = ", ".join(f"{value:g}" for value in dial["values"])
+    n_seeds = len(study.get("seeds") or [])
     return (
         f"{games}{'. ' if games else ''}{dial['argument']} of the target at {values}. "
-        f"{', '.join(dial['arms'])} against scratch at each, {len(study.get('seeds') or [])} seeds, "
+        f"{', '.join(dial['arms'])} against scratch at each, {n_seeds} {'seed' if n_seeds == 1 else 'seeds'}, "
         f"{steps_text(document['measured']['budget'])} target steps. Primary metric: {NAMES[document['primary']]}."
     )
 

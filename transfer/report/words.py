@@ -81,7 +81,9 @@ def conclusion(document: dict[str, Any], name: str) -> str:
             rest = f"{verdict['note'][0].upper()}{verdict['note'][1:]}."
         return f"No evidence that {name} differs from scratch in {metric}: {found}, {p}. {rest}".strip()
     better = "better" if verdict["verdict"] == "helps" else "worse"
-    return f"{name} is {better} than scratch in {metric}: {found}, {p} over all arms."
+    turned = "dial" in document["measured"]["test"]["method"]
+    over = "arms and all values of the dial" if turned else "arms"
+    return f"{name} is {better} than scratch in {metric}: {found}, {p} over all {over}."
 
 
 def notes(document: dict[str, Any]) -> list[str]:
