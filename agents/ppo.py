@@ -232,7 +232,7 @@ class PPO(stable_baselines3.PPO):
             return features, None
         return nets.policy_net[:actor](features), nets.value_net[:critic](features)
 
-    def _latents(self, features: Tensor, critic_features: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _latents(self, features: Any, critic_features: Tensor | None) -> tuple[Tensor, Tensor]:
         """What the heads see."""
         nets = self.policy.mlp_extractor
         if critic_features is None:

@@ -273,7 +273,7 @@ class Stacks:
 
     def _find_what_learns(self) -> None:
         """Note in the tables which layers learn, and how far down the gradient has to go."""
-        learns = self.tensors[:, steps.LEARNS].reshape(-1, 2).any(axis=1)
+        learns: np.ndarray = np.any(self.tensors[:, steps.LEARNS].reshape(-1, 2), axis=1)
         self.layers[:, stacks.LEARNS] = learns
         at = 0
         for stack in self.stacks:

@@ -351,7 +351,7 @@ def clear(grad: Any, layers: Any) -> None:
 
 
 @compiled
-def reads(stacks: Any, kept: Any) -> bool:
+def reads(stacks: Any, kept: Any) -> Any:
     """Whether some stack has to look at the inputs, because its outputs below what learns are not kept."""
     found = kept.size == 0
     for k in range(stacks.shape[0]):
