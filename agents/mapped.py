@@ -218,7 +218,7 @@ class _Cells(nn.Module):
     def __init__(self, how: GridMap, space: spaces.Space[Any], preprocessed: bool) -> None:
         super().__init__()
         self.picture = preprocessed and is_image_space(space)
-        self.type = _type(space, preprocessed)
+        self.entry_type = _type(space, preprocessed)
         scale = 255.0 if self.picture else 1.0
         rows, columns = ([i is not None for i in axis] for axis in (how.rows, how.columns))
         buffers = {
@@ -244,8 +244,8 @@ class _Cells(nn.Module):
         cells = cells.index_select(1, self.rows).index_select(2, self.columns).index_select(3, self.channels)
         if self.width:
             cells = self.tables[cells.long().clamp(max=self.width - 1) + self.offsets]
-        cells = torch.where(self.known, cells.to(self.type), self.fill.to(self.type))
-        cells = torch.where(self.inside, cells, self.pad.to(self.type))
+        cells = torch.where(self.known, cells.to(self.entry_type), self.fill.to(self.entry_type))
+        cells = torch.where(self.inside, cells, self.pad.to(self.entry_type))
         return cells.permute(0, 3, 1, 2) if self.picture else cells
 
 

@@ -80,11 +80,12 @@ def noise(keys: Array, steps: Array, count: int) -> Array:
     """Numbers in [-1, 1), (n, count) float32, from keys (n,) uint64 and steps (n,): SplitMix64 (Steele et al. 2014)."""
     with np.errstate(over="ignore"):
         counter = steps.astype(np.uint64)[:, None] * np.uint64(count) + np.arange(1, count + 1, dtype=np.uint64)
-        z = keys[:, None] + counter * np.uint64(0x9E3779B97F4A7C15)
+        z: Array = (keys[:, None] + counter * np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z = z ^ (z >> np.uint64(31))
-    return ((z >> np.uint64(40)).astype(np.float32) / np.float32(2**23) - np.float32(1)).astype(np.float32)
+    drawn: Array = (z >> np.uint64(40)).astype(np.float32) / np.float32(2**23) - np.float32(1)
+    return drawn
 
 
 class ScrambledVectorEnv(VectorEnv[Array, Array, Array]):

@@ -40,7 +40,7 @@ class Affine:
     def one_to_one(self) -> bool:
         """Whether every feature stands for one other at most, unchanged: then statistics go with it."""
         unchanged = bool((self.factors == 1).all()) and bool((self.constant[self.rows] == 0).all())
-        return unchanged and all(len(each.unique()) == len(each) for each in (self.rows, self.columns))
+        return unchanged and all(len(set(each.tolist())) == len(each) for each in (self.rows, self.columns))
 
     def fold(self, weight: Tensor, constant: Tensor) -> tuple[Tensor, Tensor]:
         """W·A (n_out, n_target) and W·c (n_out,), of a layer's weights W (n_out, n_source)."""

@@ -83,7 +83,9 @@ class Report:
             return cls(Side.nothing(source.features, target.features), acted, {}, said)
         if observed is None:
             return cls(Side.of(source.features, target.features, None), acted, {}, said)
-        carried, dropped, fill = [], [], {}
+        carried: list[tuple[str, str]] = []
+        dropped: list[str] = []
+        fill: dict[str, float | None] = {}
         for part in observed.parts:
             for theirs, ours, standing in _entries(part, source, target):
                 if ours is None:

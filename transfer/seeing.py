@@ -189,8 +189,8 @@ class _Builder:
         if chosen is None:
             return Channel(target=None, fill=float(self._filled(key, name) or 0.0), pad=pad)
         if symbols is not None:
-            table = tuple(int(u in symbols) for u in range(highs[chosen] + 1))
-            return Channel(target=chosen, table=table, pad=pad)
+            shown = tuple(int(u in symbols) for u in range(highs[chosen] + 1))
+            return Channel(target=chosen, table=shown, pad=pad)
         given = {a.value: b.value for a, b in pairs if a.value is not None and b.value is not None and b.index == index}
         for a, b in pairs:
             if b.value is not None and b.index == index and (a.value is None or a.index != chosen):

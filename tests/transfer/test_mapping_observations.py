@@ -8,6 +8,7 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.algorithms import resolve
 from agents.build import build_network
 from agents.mapped import MappedEncoder
 from agents.networks import encoders, normaliser, update_normaliser
@@ -15,8 +16,13 @@ from agents.outputs import policy_outputs
 from agents.policy import load_policy
 from envs.errors import CheckpointError, MappingError, UnknownName
 from envs.interface import Interface
-from tests.transfer.teachers import make_teacher
+from envs.task import Task
+from tests.transfer.teachers import FAST, learner_of, make_teacher
+from transfer.carry import interface_of
 from transfer.mapping import Mapping
+from transfer.method import Context, compose
+
+ARCHITECTURE = {"net_arch": [8], "activation": "tanh", "normalise_observations": False}
 
 KINDS = ("empty", "wall", "door", "key", "lava")
 COLOURS = ("red", "green", "blue", "grey")
@@ -267,3 +273,23 @@ def test_a_part_can_be_left_out():
     seen = mapping.observations(drawn(target.observation_space, 3, 0))
     assert seen["mission"].tolist() == [4, 4, 4]
     assert "mission = 4" in "\n".join(mapping.report().lines())
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn", "a2c"])
+def test_a_learner_behind_an_input_layer_starts_as_the_teacher_and_learns(algorithm):
+    task, smaller = Task(game="headstart/DoorKey-5x5-v0"), {"view_size": 5}
+    target = Task(game="headstart/DoorKey-5x5-v0", arguments=smaller)
+    source, seen = interface_of(task), interface_of(target)
+    teacher = make_teacher(algorithm, source, {**ARCHITECTURE, "encoder": "planes-conv"})
+    mapping = Mapping.between(source, seen)
+    values = {**FAST[algorithm], **ARCHITECTURE, "encoder": "planes-conv"}
+    context = Context(teacher, mapping, target, algorithm, resolve(target, algorithm, values), 64, 0)
+    learner = learner_of(compose(["finetune"]), context)
+    observations = drawn(seen.observation_space, 4, 0)
+    found = policy_outputs(learner.policy, observations).log_probabilities()
+    torch.testing.assert_close(found, mapping.teacher(teacher)(observations).log_probabilities(), rtol=1e-3, atol=2e-3)
+    layer = [encoder for encoder in encoders(learner.policy) if isinstance(encoder, MappedEncoder)]
+    assert layer
+    assert not list(layer[0].layer.parameters())
+    learner.learn(128)
+    assert not torch.equal(policy_outputs(learner.policy, observations).log_probabilities(), found)
