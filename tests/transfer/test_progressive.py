@@ -75,7 +75,7 @@ def by_hand(x, stack, first, head):
     return F.linear(h, head.weight[:, :n], head.bias) + F.linear(adapted, head.weight[:, n:])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(own=SIZES, column=SIZES, seed=st.integers(0, 1000))
 def test_an_actor_critic_computes_equation_2_for_all_sizes(own, column, seed):
     torch.manual_seed(seed)
@@ -92,7 +92,7 @@ def test_an_actor_critic_computes_equation_2_for_all_sizes(own, column, seed):
     torch.testing.assert_close(found.value, values.flatten(), atol=1e-5, rtol=1e-4)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(own=SIZES, column=SIZES, seed=st.integers(0, 1000))
 def test_action_values_follow_equation_2_for_all_sizes(own, column, seed):
     torch.manual_seed(seed)
