@@ -176,3 +176,10 @@ def test_methods_that_contradict_it(other, words):
 def test_an_empty_data_set_is_an_error():
     with pytest.raises(ConfigError, match="the distillation set is empty"):
         joined([])
+
+
+@pytest.mark.parametrize("part", ["features", "actions"])
+def test_a_mapping_that_carries_too_little_is_refused(part):
+    known = vector("x", "y")
+    with pytest.raises(ConfigError, match="map some"):
+        compose(["distill"]).check(crossing(mapping=Mapping.between(known, known, **{part: "none"})))

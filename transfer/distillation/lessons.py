@@ -48,7 +48,7 @@ class Packed:
     def of(self, rows: Tensor) -> list[Lesson]:
         """The lessons of some observations."""
         widths = [width for layout in self._layout for _, width in layout]
-        views = iter(self._matrix.index_select(0, rows).split(widths, dim=1))
+        views = iter(self._matrix.index_select(0, rows).split(widths, dim=1))  # type: ignore[no-untyped-call]
         found = []
         for kind, layout in zip(self._kinds, self._layout, strict=True):
             parts = {name: next(views) for name, _ in layout}

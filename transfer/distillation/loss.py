@@ -85,9 +85,12 @@ def distance(
     return squared_error(teacher, student, matched)
 
 
-def value_error(teacher: Tensor, student: Tensor, variance: float) -> Tensor:
-    """(V_S − V_T)² over the variance of V_T, (B,): the same whatever the unit of rewards."""
-    return (student - teacher).square() / max(variance, 1e-8)
+def value_error(teacher: Tensor, student: Tensor, square: float) -> Tensor:
+    """(V_S − V_T)² over the mean square of V_T, (B,): the same whatever the unit of rewards, and about 1 at first.
+
+    (Their variance would be no scale: a teacher that always succeeds values all that it gets to see alike.)
+    """
+    return (student - teacher).square() / max(square, 1e-8)
 
 
 def hint_error(teacher: Tensor, student: Tensor) -> Tensor:

@@ -90,8 +90,10 @@ class Distillation(Method):
         for one in several:
             check_readable(one.source, one.mapping, self.name)
             check_readable(one.target, one.mapping, self.name)
-            if not getattr(one.mapping, "carries_actions", True) or not one.mapping.matched:
+            if not one.mapping.matched:
                 raise ConfigError(f"{self.name} learns a teacher's actions, and no action is mapped: map some")
+            if not one.mapping.carries_observations:
+                raise ConfigError(f"{self.name} asks the teacher, and observations are not mapped: map some features")
             self._check_heads(one)
 
     def _check_budget(self, steps: int) -> None:
@@ -180,7 +182,7 @@ def same_observations(crossing: Crossing) -> bool:
     """Whether what the student sees is what the teacher sees, name by name."""
     mapping = crossing.mapping
     same = mapping.source.observation_space == mapping.target.observation_space
-    return same and mapping.features is None
+    return same and mapping.features is None and mapping.carries_observations
 
 
 def refuse_other_observations(name: str, crossing: Crossing) -> None:

@@ -23,12 +23,12 @@ class DistillationSettings(MethodSettings):
     student_temperature: float = Field(default=1.0, gt=0.0)
     """Likewise of a student with action values."""
     value: float = Field(default=0.5, ge=0.0)
-    """Weight of (V_S − V_T)²/Var V_T, where both know the value of a state."""
+    """Weight of (V_S − V_T)²/E[V_T²], where both know the value of a state."""
     features: float = Field(default=0.0, ge=0.0)
     """Weight of the hint: the last hidden layer, through a linear regressor (Romero et al. 2015)."""
     weights: tuple[float, ...] = ()
     """Of several teachers, the source first; by default equal. Divided by their sum."""
-    epochs: int = Field(default=10, ge=1)
+    epochs: int = Field(default=30, ge=1)
     """Passes over the data, each time that there is something to learn."""
     batch_size: int = Field(default=256, ge=1)
     """Observations of a step of Adam."""

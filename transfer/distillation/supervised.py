@@ -40,7 +40,7 @@ class Fitted:
 class Supervised:
     """Trains one student, once or round after round.
 
-    The loss is Σ_k w_k·[D(π_k, π_S) + value·(V_S − V_k)²/Var V_k + features·hint_k], averaged over observations, with
+    The loss is Σ_k w_k·[D(π_k, π_S) + value·(V_S − V_k)²/E[V_k²] + features·hint_k], averaged over observations, with
     w_k the teachers' weights. It is the losses that are averaged: of `kl` the minimum is the mixture Σ w_k·π_k, since
     Σ w_k·KL(π_k‖π_S) differs from KL(Σ w_k·π_k‖π_S) by a constant (where all teachers know the same actions).
 
@@ -77,7 +77,7 @@ class Supervised:
         features = self.pupil.encoded(observations)
         lessons = [self._ready(k, lesson) for k, lesson in enumerate(data.lessons)]
         packed = Packed(lessons)
-        variances = [_variance(lesson.outputs.value) for lesson in lessons]
+        squares = [_mean_square(lesson.outputs.value) for lesson in lessons]
         policy.set_training_mode(True)
         optimiser = self._optimiser(lessons)
         n, size = len(data), settings.batch_size
@@ -89,7 +89,7 @@ class Supervised:
                 rows = order[start : start + size]
                 part = None if features is None else features.index_select(0, rows)
                 batch = reordered(observations, rows) if part is None else None
-                loss = self._loss(batch, part, packed.of(rows), variances)
+                loss = self._loss(batch, part, packed.of(rows), squares)
                 optimiser.param_groups[0]["lr"] = settings.learning_rate * (1.0 - step / total)
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -103,7 +103,7 @@ class Supervised:
         return Fitted(mean, self._agreement(observations, features, data.lessons))
 
     def _loss(
-        self, observations: Any, features: Tensor | None, lessons: Sequence[Lesson], variances: Sequence[float]
+        self, observations: Any, features: Tensor | None, lessons: Sequence[Lesson], squares: Sequence[float]
     ) -> Tensor:
         """A scalar with gradient, of B observations."""
         settings = self.settings
@@ -118,7 +118,7 @@ class Supervised:
         for k, (lesson, weight) in enumerate(zip(lessons, self.weights, strict=True)):
             term = self._distance(k, lesson.outputs, compared)
             if settings.value and lesson.outputs.value is not None and outputs.value is not None:
-                term = term + settings.value * value_error(lesson.outputs.value, outputs.value, variances[k]).mean()
+                term = term + settings.value * value_error(lesson.outputs.value, outputs.value, squares[k]).mean()
             if lesson.hidden is not None:
                 term = term + settings.features * hint_error(lesson.hidden, self._regressors[k](hidden[0])).mean()
             terms.append(term if weight == 1.0 else weight * term)
@@ -193,5 +193,5 @@ def _entropy(probabilities: Tensor) -> float:
     return float(torch.special.entr(probabilities).sum(dim=-1).mean())
 
 
-def _variance(values: Tensor | None) -> float:
-    return 1.0 if values is None or len(values) < 2 else float(values.var(correction=0)) or 1.0
+def _mean_square(values: Tensor | None) -> float:
+    return 1.0 if values is None else float(values.square().mean())
