@@ -129,6 +129,15 @@ def test_the_target_network_follows_as_often_as_while_acting():
     assert not all(torch.equal(ours, theirs) for ours, theirs in pairs)
 
 
+def test_the_target_stands_still_within_a_round_however_short_its_interval():
+    """As while acting, where it is brought up to date between rounds only."""
+    run = dqn(target_update_interval=2, train_freq=8, gradient_steps=12, n_envs=2, tau=1.0)
+    for offline, same in ((12, True), (11, False)):
+        learner, _, _ = prepared(run, offline=offline)
+        pairs = zip(learner.q_net.parameters(), learner.q_net_target.parameters(), strict=True)
+        assert all(torch.equal(ours, theirs) for ours, theirs in pairs) == same
+
+
 def test_the_student_does_not_start_at_random_again():
     run = dqn()
     learner, _, _ = prepared(run, exploration=0.02)

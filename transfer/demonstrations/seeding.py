@@ -146,14 +146,17 @@ def practise(learner: OffPolicyAlgorithm, gradient_steps: int) -> None:
 
 
 def _target_interval(learner: OffPolicyAlgorithm) -> int:
-    """Gradient steps from one update of a DQN's target network to the next: those that it takes while it acts."""
+    """Gradient steps from one update of a DQN's target network to the next: those that it takes while it acts.
+
+    They are taken in rounds, within which the target stands still, however short its interval is in steps of the game.
+    """
     if not isinstance(learner, stable_baselines3.DQN):
         return AT_ONCE
     frequency = getattr(learner.train_freq, "frequency", learner.train_freq)
     steps = int(frequency if not isinstance(frequency, tuple) else frequency[0])
     gradient_steps = learner.gradient_steps if learner.gradient_steps >= 0 else steps * learner.n_envs
     calls = max(learner.target_update_interval // learner.n_envs, 1)
-    return max(1, round(calls * gradient_steps / steps))
+    return max(1, gradient_steps, round(calls * gradient_steps / steps))
 
 
 def _from_teacher(
