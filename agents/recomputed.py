@@ -133,7 +133,7 @@ def as_given(observations: Any, space: Any) -> Any:
 
 
 def _rows(held: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    return held.reshape(-1, *held.shape[2:])[rows]
+    return np.asarray(held.reshape(-1, *held.shape[2:])[rows])
 
 
 def _parts(pair: tuple[Any, Any]) -> list[tuple[np.ndarray, np.ndarray]]:
