@@ -237,3 +237,15 @@ def test_a_wrong_setting_gets_one_line(settings, words):
 def test_adams_state_is_for_the_same_weights_only():
     with pytest.raises(ConfigError, match="carries Adam's state of the same weights"):
         compose([{"method": "finetune", "optimiser": True, "layers": "torso"}]).check(crossing())
+
+
+@pytest.mark.parametrize(("layers", "fits"), [("all", False), (["torso", "value_head"], False), ("torso", True)])
+def test_heads_are_refused_where_no_action_is_mapped(layers, fits):
+    known = crossing()
+    mapping = replace(known.mapping, carries_actions=False)
+    methods = compose([{"method": "finetune", "layers": layers}])
+    if fits:
+        methods.check(replace(known, mapping=mapping))
+        return
+    with pytest.raises(ConfigError, match="no action is mapped, so that no head can be carried"):
+        methods.check(replace(known, mapping=mapping))

@@ -153,7 +153,10 @@ class Finetune(Method):
         wanted = self.settings
         named = not isinstance(wanted.layers, str) or wanted.freeze or wanted.unfreeze or wanted.rates or wanted.decay
         target = crossing.target.algorithm
-        if not (named or not self.whole):
+        heads_fit = getattr(crossing.mapping, "carries_actions", True)
+        if not heads_fit and self.whole:
+            raise _no_head()
+        if not named and self.whole:
             return
         if kind not in APART or target == "trpo":
             raise ConfigError(
@@ -171,8 +174,8 @@ class Finetune(Method):
             raise ConfigError(f"finetune: {error}") from error
         if not carried:
             raise ConfigError(f"finetune.layers carries nothing: the network has {', '.join(known)}")
-        if not getattr(crossing.mapping, "carries_actions", True) and set(carried) & set(HEADS):
-            raise ConfigError('finetune: no action is mapped, so that no head can be carried; take layers = "torso"')
+        if not heads_fit and set(carried) & set(HEADS):
+            raise _no_head()
         _check_something_learns(network, frozen, kind)
 
     def bind(self, context: Context) -> None:
@@ -281,6 +284,10 @@ def _check_something_learns(network: "BasePolicy", frozen: Thawing, kind: str) -
         if head in must and all(id(parameter) in held for parameter in reached):
             half, free = ("policy", "action_head") if head == "action_head" else ("critic", "value_head")
             raise ConfigError(f"finetune.freeze leaves the {half} nothing to learn: free its torso or its {free}")
+
+
+def _no_head() -> ConfigError:
+    return ConfigError('finetune: no action is mapped, so that no head can be carried; take layers = "torso"')
 
 
 def _until(name: str, fraction: float) -> str:
