@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from agents.config import RunConfig
 from agents.outputs import policy_outputs
 from envs.errors import ConfigError
-from tests.transfer.teachers import CARTPOLE, context, learner_of, make_teacher, vector
+from tests.transfer.teachers import CARTPOLE, carried, context, learner_of, make_teacher, run_config, vector
+from transfer.carry import train_run
 from transfer.distillation.lessons import joined
 from transfer.distillation.playing import Manner, Playing
 from transfer.mapping import Mapping
@@ -183,3 +185,19 @@ def test_a_mapping_that_carries_too_little_is_refused(part):
     known = vector("x", "y")
     with pytest.raises(ConfigError, match="map some"):
         compose(["distill"]).check(crossing(mapping=Mapping.between(known, known, **{part: "none"})))
+
+
+@pytest.mark.parametrize("method", ["distill", "dagger"])
+def test_what_was_played_comes_out_of_the_budget_and_two_runs_are_alike(method, tmp_path):
+    found = []
+    for name in ("first", "second"):
+        source = train_run(run_config(), tmp_path / name)
+        told = {"method": method, "transitions": 64, "n_envs": 4, "epochs": 2}
+        config = carried(run_config(steps=256), source.config, [told])
+        found.append(train_run(config, tmp_path / name))
+    assert found[0].provenance["steps_before_learning"] == {"distill": 64, "dagger": 60}[method]
+    assert found[0].provenance["steps_taken"] >= 256
+    assert found[0].evaluations().steps.tolist() == [0, 64, 128, 192, 256]
+    first, second = (load_file(run.path / "policy" / "policy.safetensors") for run in found)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert np.array_equal(found[0].evaluations().returns, found[1].evaluations().returns)
