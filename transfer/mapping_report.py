@@ -1,7 +1,7 @@
 """What a mapping carries, drops and adds, in the names of the two games."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
@@ -78,6 +78,8 @@ class Report:
         source, target, observed = mapping.source, mapping.target, mapping.observed
         said = tuple(_said(mapping))
         acted = Side.of(source.actions, target.actions, mapping.actions)
+        merged = {(source.actions or ())[i] for several in mapping.merged.values() for i in several}
+        acted = replace(acted, dropped=tuple(name for name in acted.dropped if name not in merged))
         acted = acted if mapping.carries_actions else Side.nothing(source.actions, target.actions)
         if not mapping.carries_observations:
             return cls(Side.nothing(source.features, target.features), acted, {}, said)
@@ -140,8 +142,8 @@ def _entries(part: Part, source: Interface, target: Interface) -> Iterator[tuple
         case Constant(value=value):
             yield part.source or SINGLE, None, value
         case VectorMap(entries=entries, fill=fill):
-            for name, entry, value in zip(theirs, entries, fill, strict=True):
-                yield name, None if entry is None else ours[entry], value
+            for name, entry, stated in zip(theirs, entries, fill, strict=True):
+                yield name, None if entry is None else ours[entry], stated
         case GridMap(channels=channels):
             for name, channel in zip(theirs, channels, strict=True):
                 yield name, None if channel.target is None else ours[channel.target], channel.fill

@@ -32,8 +32,8 @@ def match_actions(source: Interface, target: Interface, pairs: Pairs[str, str | 
     kinds = {type(side.action_space) for side in (source, target)}
     if kinds == {spaces.Discrete, spaces.Box}:
         raise MappingError(
-            f"discrete and continuous actions do not map by names: {sides(source, target, 'action')}; give a "
-            'mapping.function, or say that actions are not mapped: mapping.actions = "none" (--map actions=none)'
+            f"the actions do not map: {sides(source, target, 'action')}; discrete and continuous actions map by a "
+            'mapping.function only, or say that they are not mapped: mapping.actions = "none" (--map actions=none)'
         )
     if both and kinds == {spaces.Discrete}:
         several = {name: tuple(others) for name, others in pairs.items() if not isinstance(others, str)}

@@ -80,6 +80,11 @@ def check_readable(config: "RunConfig", mapping: "Mapping", method: str) -> None
         raise ConfigError(
             f"{method} reads single actions or continuous ones, found {mapping.source.action_space}; take finetune"
         )
+    if not getattr(mapping, "carries_observations", True):
+        raise ConfigError(
+            f'{method} asks the source about observations, and they are not mapped (mapping.features = "none"): map '
+            "them, or take finetune"
+        )
 
 
 class MethodSettings(BaseModel):

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from agents.build import build_network
 from agents.outputs import Outputs, policy_outputs
-from envs.errors import MappingError, UnknownName
+from envs.errors import ConfigError, MappingError, UnknownName
 from envs.interface import Interface
-from tests.transfer.teachers import CHOICES, make_teacher, unnamed, vector
+from tests.transfer.teachers import CHOICES, make_teacher, run_config, unnamed, vector
 from transfer.mapping import Mapping
+from transfer.method import check_readable
 
 names = st.lists(st.sampled_from(["x", "v", "angle", "spin", "fuel", "goal"]), min_size=1, max_size=5, unique=True)
 choices = st.lists(st.sampled_from(["left", "right", "fire", "noop", "jump"]), min_size=2, max_size=5, unique=True)
@@ -42,7 +43,7 @@ def problems(draw, algorithms=("ppo", "dqn")):
     return mapping, make_teacher(algorithm, source, architecture, draw(st.integers(0, 99)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(problems(), st.integers(0, 2**31 - 1))
 def test_a_folded_student_is_the_teacher_after_the_mapping(problem, seed):
     mapping, teacher = problem
@@ -61,7 +62,7 @@ def test_a_folded_student_is_the_teacher_after_the_mapping(problem, seed):
         torch.testing.assert_close(student.q_net_target(seen), student.q_net(seen))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(problems(algorithms=("ppo",)), st.integers(0, 999))
 def test_probabilities_push_forward_to_the_sources(problem, seed):
     """What the target's actions that stand for one of the source's get together is what it had, renormalised."""
@@ -77,7 +78,7 @@ def test_probabilities_push_forward_to_the_sources(problem, seed):
         torch.testing.assert_close(together, before[:, i] / before[:, kept].sum(dim=-1), rtol=1e-4, atol=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(problems(), st.integers(0, 999), st.floats(0.01, 50))
 def test_a_new_action_is_never_greedy_and_never_above_its_share(problem, seed, spread):
     mapping, teacher = problem
@@ -211,6 +212,7 @@ def test_one_action_can_stand_for_several():
         expected, found = mapping.teacher(teacher)(seen), policy_outputs(student, seen)
         torch.testing.assert_close(found.log_probabilities(), expected.log_probabilities(), rtol=1e-4, atol=1e-4)
     assert "turn stands for several: left, right" in mapping.report().lines()
+    assert mapping.report().actions.dropped == ()
 
 
 def test_actions_that_are_not_mapped_leave_the_torso():
@@ -242,6 +244,8 @@ def test_observations_that_are_not_mapped_leave_what_lies_behind_the_first_layer
     assert torch.equal(student.action_net.weight, teacher.network.action_net.weight)
     with pytest.raises(MappingError, match="observations are not mapped"):
         mapping.teacher(teacher)(torch.zeros(1, 3))
+    with pytest.raises(ConfigError, match="shape asks the source about observations, and they are not mapped"):
+        check_readable(run_config(), mapping, "shape")
 
 
 def test_state_dependent_deviations_go_through_too():

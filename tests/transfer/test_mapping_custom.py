@@ -41,7 +41,7 @@ def nothing(source, target):
 def test_discrete_actions_become_continuous_by_a_function_only():
     source = vector("x", "v")
     teacher = make_teacher("ppo", source, {"net_arch": [4]})
-    with pytest.raises(MappingError, match=r"discrete and continuous actions do not map by names.*mapping\.function"):
+    with pytest.raises(MappingError, match=r"the actions do not map: .*by a mapping\.function only"):
         Mapping.between(source, PUSH, features={"where": "x"})
     mapping = Mapping.between(source, PUSH, function=f"{HERE}pushes")
     seen = torch.randn(5, 1, generator=torch.Generator().manual_seed(0))

@@ -110,7 +110,7 @@ def of_planes(draw):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(of_planes(), st.integers(0, 999))
 def test_planes_map_cropped_padded_or_resized(problem, seed):
     check_start(*problem, seed)
@@ -144,7 +144,7 @@ def of_symbols(draw):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(of_symbols(), st.integers(0, 999))
 def test_symbols_map_alone_and_in_dicts(problem, seed):
     check_start(*problem, seed)
