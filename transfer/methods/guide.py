@@ -33,12 +33,12 @@ class GuideSettings(MethodSettings):
     """`curriculum`: from H to 0 in stages, each left once the returns are as good as before. `random`: uniform in
     [0, H] for each episode. `linear`: from H to 0 as the budget is used."""
     horizon: int | None = Field(default=None, ge=1)
-    """H, the most steps of an episode that the teacher plays; by default its mean episode length on the target, which
-    `episodes` episodes measure, at the expense of the budget."""
+    """H, the most steps of an episode that the teacher plays; by default the mean length of its better episodes on the
+    target: of those `episodes` whose return is at least their mean. They are played at the expense of the budget."""
     fraction: float | None = Field(default=None, gt=0.0, le=1.0)
     """H as a fraction of the game's time limit, instead of `horizon`."""
-    episodes: int = Field(default=5, ge=1)
-    """How many episodes of the teacher measure its length, where H is not stated."""
+    episodes: int = Field(default=10, ge=1)
+    """How many episodes of the teacher measure H, where it is not stated."""
     until: float = Field(default=0.5, gt=0.0, le=1.0)
     """The fraction of the budget at which the teacher is gone at the latest, in every schedule."""
     stages: int = Field(default=10, ge=2)
@@ -97,7 +97,7 @@ class Guide(Method):
         if self.settings.fraction is not None:
             self.horizons.most = max(1, round(self.settings.fraction * _time_limit(context.task)))
         most = self.horizons.most
-        told = "its mean episode length, to be measured" if most is None else f"{most} steps"
+        told = "the mean length of its better episodes, to be measured" if most is None else f"{most} steps"
         self.said = [f"the teacher begins episodes, {self.settings.schedule}, with at most {told}"]
 
     def wrap(self, venv: VecEnv) -> VecEnv:
@@ -114,8 +114,9 @@ class Guide(Method):
         """Measure H, where it is not stated."""
         self._record = learner.logger.record
         if self._horizon.most is None:
-            lengths = self._lengths()
-            self._horizon.most = max(1, round(float(lengths.mean())))
+            lengths, returns = self._episodes()
+            better = returns >= returns.mean()  # one that got lost, and ran into the time limit, shows no way
+            self._horizon.most = max(1, round(float(lengths[better].mean())))
             spend(int(lengths.sum()))
         self._tell()
 
@@ -165,19 +166,20 @@ class Guide(Method):
 
         return act
 
-    def _lengths(self) -> np.ndarray:
-        """Of the teacher's episodes on the target: (episodes,); cut off once they have used the budget."""
+    def _episodes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lengths and returns of the teacher's episodes on the target: (episodes,); cut off once the budget is used."""
         context, count = self.context, self.settings.episodes
         venv = make_vec(context.task, n_envs=count, seed=derived_seed(context.seed, _OURS, 3, below=2**30))
         try:
             act, observations = self._acting(4), venv.reset()
-            lengths, playing = np.zeros(count, dtype=np.int64), np.ones(count, dtype=np.bool_)
+            lengths, returns, playing = np.zeros(count, np.int64), np.zeros(count), np.ones(count, np.bool_)
             while playing.any() and lengths.sum() < context.steps:
                 step = stepped(venv, act(observations))
                 lengths[playing] += 1
+                returns[playing] += step.rewards[playing]
                 playing[step.ended] = False
                 observations = step.observations
-            return lengths
+            return lengths, returns
         finally:
             venv.close()
 
