@@ -5,7 +5,7 @@ import json
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from envs.task import Task
 
@@ -31,12 +31,19 @@ class Evaluation(BaseModel):
     """Actions sampled from the policy or greedy; by default sampled for on-policy learners, greedy for others."""
     snapshots: tuple[float, ...] = (0.0, 0.1, 0.5)
     """Fractions of the budget at which the policy is kept besides the last, for `headstart watch --step`."""
+    through: int = Field(default=0, ge=0)
+    """A step that the grid is laid through, so that the curve from there on has the grid of a run that begins there."""
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, document: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `through` where it says nothing: the keys of runs that never heard of it stay."""
+        found: dict[str, Any] = document(self)
+        return found if self.through else {name: value for name, value in found.items() if name != "through"}
 
     def grid(self, steps: int) -> list[int]:
         """The steps at which a run of this budget is evaluated: 0 first, the budget last."""
         every = self.every or max(1, round(steps / 40))
-        points = list(range(0, steps, every))
-        return [*points, steps]
+        return sorted({0, *range(self.through % every, steps, every), steps})
 
 
 class RunConfig(BaseModel):

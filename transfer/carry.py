@@ -5,9 +5,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from agents.config import RunConfig
+from agents.policy import Policy
 from agents.runs import Run, find_run
 from agents.training import train
 from envs.customise import source_of
@@ -20,6 +29,7 @@ from transfer.distillation.views import viewed
 from transfer.mapping import Mapping
 from transfer.method import METHODS, Composite, Context, Crossing, Teacher, completed, compose
 from transfer.pairing import Pairing
+from transfer.shuffling import shuffled
 
 
 class Further(BaseModel):
@@ -53,6 +63,8 @@ class Carry(BaseModel):
     """Between the two games."""
     further: tuple[Further, ...] = ()
     """Teachers besides the source, for methods that take several."""
+    shuffled: bool = False
+    """Whether the teachers' weights are shuffled first: a control, see `transfer.shuffling`."""
     sources: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of the source text of each method that another distribution brings, and of a mapping's function; found
     if not given."""
@@ -80,6 +92,12 @@ class Carry(BaseModel):
         foreign = {target for target in targets if not target.startswith("transfer.methods.")}
         foreign |= _functions(document)
         return {**document, "sources": {target: source_of(target) for target in sorted(foreign)}}
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, document: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `shuffled` where it says nothing: the keys of runs that never heard of it stay."""
+        found: dict[str, Any] = document(self)
+        return found if self.shuffled else {name: value for name, value in found.items() if name != "shuffled"}
 
     def methods(self) -> Composite:
         """The methods, fresh."""
@@ -157,7 +175,7 @@ def hooks_for(config: RunConfig, root: Path) -> Composite:
     """
     carry = carry_of(config)
     run = source_run(carry, root)
-    teacher = run.policy(carry.source_step)
+    teacher = _policy(carry, run, config)
     mapping = _between(carry, teacher.interface, config, run.config)
     methods = carry.methods()
     others = [_further(carry.seen_from(teacher), root, config) for teacher in carry.further]
@@ -181,8 +199,14 @@ def hooks_for(config: RunConfig, root: Path) -> Composite:
 def _further(carry: Carry, root: Path, config: RunConfig) -> tuple[RunConfig, Teacher]:
     """A further teacher, and what decided its run."""
     run = source_run(carry, root)
-    policy = run.policy(carry.source_step)
+    policy = _policy(carry, run, config)
     return run.config, Teacher(policy, _between(carry, policy.interface, config, run.config))
+
+
+def _policy(carry: Carry, run: Run, config: RunConfig) -> Policy:
+    """The source's policy, its weights shuffled where the run is a control."""
+    policy = run.policy(carry.source_step)
+    return shuffled(policy, config.seed) if carry.shuffled else policy
 
 
 def source_run(carry: Carry, root: Path) -> Run:

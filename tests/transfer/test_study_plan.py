@@ -129,7 +129,7 @@ def test_a_design_that_cannot_reject_says_so(tmp_path: Path) -> None:
 
 def test_arms_that_differ_in_more_than_methods_are_told(tmp_path: Path) -> None:
     planned = plan(study('[arms.fast]\nby = ["finetune"]\nset = { learning_rate = 1e-2 }\n'), tmp_path)
-    assert any("arms.fast sets learning_rate" in line for line in planned.warnings)
+    assert any("arms.fast differs from scratch in more than its methods: learning_rate 0.01" in line for line in planned.warnings)
     assert planned.of("fast")[0].config.hyperparameters["learning_rate"] == 1e-2
     assert not set(keys(planned, "fast")) & set(keys(planned, "finetune"))
 

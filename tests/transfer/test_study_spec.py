@@ -115,7 +115,7 @@ def test_the_studies_of_the_repository_are_understood(file: Path) -> None:
         ("source.steps", 0, "source.steps: found 0, expected at least 1"),
         ("source.steps", None, "source: steps missing; expected game and steps"),
         ("source.run", "abc", "source: found run together with game, steps; expected run alone"),
-        ("source.seeds", "pared", "source.seeds: found 'pared', expected 'paired' or 'shared'"),
+        ("source.seeds", "pared", "source.seeds: found 'pared', expected 'paired', 'shared' or { nested = n }"),
         ("evaluation.evry", 5, "evaluation: unknown key 'evry': did you mean 'every'?"),
         ("evaluation.episodes", 0, "evaluation.episodes: found 0, expected at least 1"),
         ("evaluation.mode", "best", "evaluation.mode: found 'best', expected 'sampled' or 'greedy'"),

@@ -47,10 +47,11 @@ def check(plan: Plan) -> float:
 
 def _check_arms(plan: Plan) -> None:
     """Try every arm's methods on both games."""
-    for name in plan.study.arms:
-        if name != SCRATCH:
+    first = {run.arm: run.config for run in reversed(plan.runs)}
+    for name, config in first.items():
+        if config.transfer is not None and name != SOURCE:
             with naming(f"arms.{name}"):
-                check_carried(plan.of(name)[0].config, plan.source_config)
+                check_carried(config, plan.source_config)
 
 
 def _seconds_a_step(config: RunConfig) -> float:

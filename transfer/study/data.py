@@ -31,6 +31,31 @@ class ArmData:
     such as a distillation's rollouts."""
     unseen: tuple[int, ...] = ()
     """Target steps that the methods took beside the learner, which did not see them (n_seeds,), such as a guide's."""
+    control: str | None = None
+    """What kind of control it is, such as ``shuffled teacher``; None for what the study compares. Controls are not in
+    the family of the verdict's test."""
+    beside: str | None = None
+    """Of a control, the arm that it stands beside: `scratch`, or the arm whose teacher is not shuffled."""
+    source_steps: int | None = None
+    """What one of its runs costs in source steps: less than a source run where it starts from an earlier checkpoint,
+    0 where it has no source; None: a source run's budget."""
+    nested: "NestedScores | None" = None
+    """Where each target seed started from several sources: every run. Then a row of `scores` is the mean over the
+    target seeds of one source, and `seeds` are the sources': a source is one observation."""
+
+
+@dataclass(frozen=True)
+class NestedScores:
+    """The runs of one arm, target seeds within source seeds."""
+
+    source_seeds: tuple[int, ...]
+    """(n_sources,)"""
+    target_seeds: tuple[int, ...]
+    """(n_seeds,)"""
+    scores: Scores
+    """Mean return of each evaluation (n_sources, n_seeds, n_evaluations); NaN throughout where no run finished."""
+    run_keys: tuple[tuple[str | None, ...], ...]
+    """The run of each (n_sources, n_seeds); None where none finished."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +83,15 @@ class StudyData:
     """One checkpoint serves all seeds: the results hold for this checkpoint only."""
     evaluation: dict[str, Any] = field(default_factory=dict)
     """The protocol: `every`, `episodes`, `mode` and whatever else decides a score."""
+    differences: tuple[str, ...] = ()
+    """What arms differ in besides their methods, a line each: settings, and what finished runs were made with."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """`versions`, `host`, and under `runs` the wall and CPU seconds of each run by its key."""
+
+    def cost(self, arm: str) -> int:
+        """Source steps behind one run of an arm."""
+        own = self.arms[arm].source_steps
+        return self.source_steps if own is None else own
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """From a study file to its runs, and all that can be checked of them before anything is trained."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from agents.algorithms import resolve
-from agents.config import RunConfig
+from agents.config import Evaluation, RunConfig
 from agents.runs import Run, find_run
 from envs.catalogue import find_game
 from envs.errors import CheckpointError, HeadstartError
 from envs.task import Task
 from envs.validation import validated
 from transfer.carry import Carry, carrying
-from transfer.statistics import LEVEL, can_reject, smallest_p
+from transfer.controls import Variant, variants
+from transfer.statistics import LEVEL, smallest_p
+from transfer.study.fairness import unlike
 from transfer.study.spec import SCRATCH, SOURCE, Study
 
 
@@ -33,6 +36,10 @@ class PlannedRun:
     """The key of the source run that must be finished before."""
     at: str | None = None
     """The value of the study's dial, as in ``slip=0.1``; None without a dial, and of sources."""
+    source_seed: int | None = None
+    """The seed of the source that it starts from, where each target seed starts from several."""
+    shift: int = 0
+    """Steps that come before the one that counts as step 0 where arms are compared."""
 
     @cached_property
     def key(self) -> str:
@@ -40,7 +47,8 @@ class PlannedRun:
         return self.config.key()
 
     def __str__(self) -> str:
-        return f"{self.arm} {self.at} seed {self.seed}" if self.at else f"{self.arm} seed {self.seed}"
+        origin = "" if self.source_seed is None else f" of source {self.source_seed}"
+        return f"{self.arm} {self.at} seed {self.seed}{origin}" if self.at else f"{self.arm} seed {self.seed}{origin}"
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,11 @@ class Plan:
     """What a reader of the results should know before they are made; a line each."""
     turned: tuple[tuple[str, "Plan"], ...] = ()
     """Of a study with a dial: the plan at each of its values, by label. They share the source runs."""
+
+    @cached_property
+    def arms(self) -> dict[str, Variant]:
+        """All arms that are compared, by name: the file's, each from each source checkpoint, and the controls."""
+        return variants(self.study)
 
     @cached_property
     def distinct(self) -> dict[str, PlannedRun]:
@@ -110,22 +123,40 @@ def _plan(study: Study, root: Path) -> Plan:
     with naming("target"):
         target = _config(study.target.task, study.target.algorithm, study.target.set, study.target.steps)
         target = target.model_copy(update={"evaluation": study.evaluation})
-    given = None if study.source.run is None else source_run(study, root)
-    sources = [] if given else _sources(study)
-    keys = {planned.seed: planned.key for planned in sources}
-    arms = []
-    for name, arm in study.arms.items():
-        with naming(f"arms.{name}"):
+    origins = Origins.of(study, root)
+    arms: list[PlannedRun] = []
+    for variant in variants(study).values():
+        with naming(f"arms.{variant.name}"):
             config = target
-            if arm.set:
-                values = resolve(target.task, target.algorithm, {**study.target.set, **arm.set})
+            if own := study.arms[variant.arm].set:
+                values = resolve(target.task, target.algorithm, {**study.target.set, **own})
                 config = target.model_copy(update={"hyperparameters": values})
-            for seed in study.seeds:
-                source = given.key if given else keys.get(seed, keys[study.seeds[0]])
-                carried = _carried(study, name, _with_seed(config, seed), source)
-                after = None if given or carried.transfer is None else source
-                arms.append(PlannedRun(name, seed, carried, after))
-    return Plan(study, root, (*sources, *arms), tuple(_warnings(study)))
+            arms += _runs(study, variant, config, origins)
+    return Plan(study, root, (*origins.runs, *arms), tuple(_warnings(study, arms)))
+
+
+def _runs(study: Study, variant: Variant, config: RunConfig, origins: "Origins") -> Iterator[PlannedRun]:
+    """The runs of one arm, by source seed where it starts from several, and by seed."""
+    if variant.control == "source budget":
+        config = _continued(config, origins.steps)
+    if variant.arm == SCRATCH:
+        for seed in study.seeds:
+            yield PlannedRun(variant.name, seed, _with_seed(config, seed), shift=config.evaluation.through)
+        return
+    step = origins.step(variant.share)
+    for source_seed, seed in itertools.product(origins.nested or (None,), study.seeds):
+        source = origins.key(seed if source_seed is None else source_seed)
+        told = {"source": source, "source_step": step, "shuffled": variant.control == "shuffled teacher"}
+        document = {**told, "by": list(study.arms[variant.arm].by), "mapping": study.mapping_of(variant.arm)}
+        carried = carrying(_with_seed(config, seed), validated(Carry, document))
+        yield PlannedRun(variant.name, seed, carried, source if origins.runs else None, source_seed=source_seed)
+
+
+def _continued(config: RunConfig, source_steps: int) -> RunConfig:
+    """Scratch with the source's budget before the target's, evaluated from there on as the target's runs are."""
+    every = config.evaluation.grid(config.steps)[1]
+    evaluation = config.evaluation.model_copy(update={"every": every, "through": source_steps})
+    return config.model_copy(update={"steps": source_steps + config.steps, "evaluation": evaluation})
 
 
 @contextmanager
@@ -147,22 +178,64 @@ def source_run(study: Study, root: Path) -> Run:
     return run
 
 
-def _sources(study: Study) -> list[PlannedRun]:
-    """The source runs that the study trains: one a seed, or one for all."""
-    source = study.source
-    with naming("source"):
-        config = _config(source.task, source.algorithm, source.set, source.steps or 0)
-    config = config.model_copy(update={"evaluation": source.evaluation})
-    seeds = study.seeds[:1] if source.shared else study.seeds
-    return [PlannedRun(SOURCE, seed, _with_seed(config, seed)) for seed in seeds]
+@dataclass(frozen=True)
+class Origins:
+    """The source runs of a study: those it trains, or the one it names."""
+
+    config: RunConfig
+    """What decides one of them, whatever its seed."""
+    runs: tuple[PlannedRun, ...]
+    """Those that the study trains, by seed."""
+    given: str | None = None
+    """The key of the finished run that the study names instead."""
+    nested: tuple[int, ...] = ()
+    """The seeds of the sources where each target seed starts from all of them."""
+
+    @classmethod
+    def of(cls, study: Study, root: Path) -> "Origins":
+        """Of a study. Raises HeadstartError for a source that cannot be, or that kept no policy at a checkpoint."""
+        source = study.source
+        if source.run is not None:
+            run = source_run(study, root)
+            found = cls(run.config, (), run.key)
+            kept = {*run.snapshots(), run.config.steps}
+            for share in source.checkpoints:
+                if (step := round(share * run.config.steps)) not in kept:
+                    known = ", ".join(str(step) for step in sorted(kept))
+                    raise CheckpointError(
+                        f"source.checkpoints: run {run.key} kept no policy at step {step}; kept: {known}"
+                    )
+            return found
+        with naming("source"):
+            config = _config(source.task, source.algorithm, source.set, source.steps or 0)
+        config = config.model_copy(update={"evaluation": _keeping(source.evaluation, source.checkpoints)})
+        nested = tuple(range(source.nested or 0))
+        seeds = nested or (study.seeds[:1] if source.shared else study.seeds)
+        return cls(config, tuple(PlannedRun(SOURCE, seed, _with_seed(config, seed)) for seed in seeds), None, nested)
+
+    @property
+    def steps(self) -> int:
+        """The budget of one source run."""
+        return self.config.steps
+
+    @cached_property
+    def _keys(self) -> dict[int, str]:
+        return {planned.seed: planned.key for planned in self.runs}
+
+    def key(self, seed: int) -> str:
+        """The key of the source run of a seed; where one serves all, of that one."""
+        return self.given or self._keys.get(seed) or self.runs[0].key
+
+    def step(self, share: float | None) -> int | None:
+        """The step at which the source's policy is taken; None for the last one."""
+        return None if share is None or share == 1 else round(share * self.steps)
 
 
-def _carried(study: Study, arm: str, config: RunConfig, source: str) -> RunConfig:
-    """A run on the target with what its arm carries."""
-    if arm == SCRATCH:
-        return config
-    document = {"source": source, "by": list(study.arms[arm].by), "mapping": study.mapping_of(arm)}
-    return carrying(config, validated(Carry, document))
+def _keeping(evaluation: Evaluation, shares: Sequence[float]) -> Evaluation:
+    """An evaluation that keeps the policies at these shares of the budget; as it is where it keeps them already."""
+    lacking = {share for share in shares if share < 1} - set(evaluation.snapshots)
+    snapshots = tuple(sorted({*evaluation.snapshots, *lacking}))
+    return evaluation.model_copy(update={"snapshots": snapshots}) if lacking else evaluation
 
 
 def _config(task: Task, algorithm: str, settings: dict[str, Any], steps: int) -> RunConfig:
@@ -176,20 +249,29 @@ def _with_seed(config: RunConfig, seed: int) -> RunConfig:
     return config.model_copy(update={"seed": seed})
 
 
-def _warnings(study: Study) -> Iterator[str]:
+def _warnings(study: Study, runs: Sequence[PlannedRun]) -> Iterator[str]:
     """What limits the conclusions, known before anything is trained."""
-    others = len(study.arms) - 1
+    n_seeds, others = len(study.seeds), sum(variant.control is None for variant in variants(study).values()) - 1
     if others == 0:
         yield "there is no arm besides scratch: nothing will be compared"
-    elif not can_reject(len(study.seeds), others):
-        yield (
-            f"seeds: {len(study.seeds)}, arms besides scratch: {others}; that cannot give a verdict: the smallest "
-            f"possible p is {smallest_p(len(study.seeds), others):.2g}, above {1 - LEVEL:.2g}; use more seeds"
-        )
+    else:
+        smallest = smallest_p(study.source.nested or n_seeds, others, n_scratch=n_seeds)
+        if smallest > 1 - LEVEL + 1e-12:
+            more = f" ({study.source.nested} sources, each of which counts as one)" if study.source.nested else ""
+            yield (
+                f"seeds: {n_seeds}{more}, arms besides scratch: {others}; that cannot give a verdict: the smallest "
+                f"possible p is {smallest:.2g}, above {1 - LEVEL:.2g}; use more seeds"
+            )
     if study.source.shared:
         yield "one source checkpoint serves all seeds: the results hold for this checkpoint only"
-    for name, arm in study.arms.items():
-        if arm.set and name != SCRATCH:
-            yield f"arms.{name} sets {', '.join(arm.set)}: it differs from scratch in more than its methods"
-    if study.arms[SCRATCH].set:
-        yield f"arms.scratch sets {', '.join(study.arms[SCRATCH].set)}: the others differ in more than their methods"
+    yield from unfair(study, runs)
+
+
+def unfair(study: Study, runs: Sequence[PlannedRun]) -> Iterator[str]:
+    """What arms differ from scratch in besides their methods; what a control differs in is what it is for."""
+    first: dict[str, PlannedRun] = {}
+    for planned in runs:
+        first.setdefault(planned.arm, planned)
+    for variant in variants(study).values():
+        if variant.control is None and (found := unlike(first[variant.name].config, first[SCRATCH].config)):
+            yield f"arms.{variant.name} differs from scratch in more than its methods: {', '.join(found)}"

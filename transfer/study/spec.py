@@ -76,6 +76,13 @@ class Target(_Part):
         return Task(game=self.game, arguments=self.arguments, change=self.change)
 
 
+class Nested(_Part):
+    """Every target seed starts from each of several sources: n sources × the study's seeds."""
+
+    nested: int = Field(ge=2, le=MOST_SEEDS)
+    """How many sources, of the seeds 0, 1, …"""
+
+
 class Source(_Part):
     """Where the knowledge comes from: runs that the study trains, or one run that is there already."""
 
@@ -93,21 +100,44 @@ class Source(_Part):
     """As in the target."""
     evaluation: Evaluation = Field(default_factory=Evaluation)
     """How source runs are evaluated; their own, so that studies with different targets share them."""
-    seeds: Literal["paired", "shared"] = "paired"
+    seeds: Literal["paired", "shared"] | Nested = "paired"
     """`paired`: target seed i starts from source seed i. `shared`: all start from the source of the first seed, and
-    the results hold for this checkpoint only."""
+    the results hold for this checkpoint only. `{ nested = n }`: each target seed starts from each of n sources."""
+    checkpoints: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
+    """Shares of a source's budget, such as 0.25: every arm is trained from the policy that the source had then, as an
+    arm of its own. By default from the last policy alone."""
     run: str | None = None
     """The key or folder of a finished run that serves all seeds, instead of sources trained by the study."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        given = sorted(self.model_fields_set - {"run"})
+        given = sorted(self.model_fields_set - {"run", "checkpoints"})
         if self.run is not None and given:
             raise ValueError(f"found run together with {', '.join(given)}; expected run alone, or game and steps")
         if self.run is None and (self.game is None or self.steps is None):
             missing = " and ".join(name for name in ("game", "steps") if getattr(self, name) is None)
             raise ValueError(f"{missing} missing; expected game and steps, or the run of an earlier training")
         return self
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _way_to_pair(cls, found: Any) -> Any:
+        nested = found.get("nested") if isinstance(found, dict) and set(found) == {"nested"} else None
+        if found in ("paired", "shared") or isinstance(found, Nested) or (type(nested) is int and nested >= 2):
+            return found
+        raise ValueError(f"found {found!r}, expected 'paired', 'shared' or {{ nested = n }} with n at least 2")
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _each_share_once(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(shares)) < len(shares):
+            raise ValueError(f"found {list(shares)}, expected each share once")
+        return shares
+
+    @property
+    def nested(self) -> int | None:
+        """How many sources each target seed starts from; None unless seeds are nested."""
+        return self.seeds.nested if isinstance(self.seeds, Nested) else None
 
     @property
     def shared(self) -> bool:
@@ -152,6 +182,15 @@ class Arm(_Part):
     def methods(self) -> tuple[str, ...]:
         """The methods' names, in order."""
         return tuple(entry["method"] for entry in self.by)
+
+
+class Controls(_Part):
+    """Arms that the study adds to tell what transfer is from what it is not; see `transfer.controls`."""
+
+    source_budget: bool = False
+    """`scratch+source`: scratch that is given the source's budget too, all of it on the target."""
+    shuffled_teacher: bool = False
+    """`ARM+shuffled` for each arm: the same methods and a teacher whose weights were shuffled."""
 
 
 class Dial(_Part):
@@ -203,6 +242,14 @@ class Study(_Part):
 
     dial: Dial | None = None
     """What is turned on the target, in a study that measures transfer over a distance."""
+    controls: Controls = Field(default_factory=Controls)
+    """Which control arms are added."""
+
+    @model_validator(mode="after")
+    def _one_grid(self) -> Self:
+        if self.evaluation.through:
+            raise ValueError("evaluation.through: leave it out; it is for the control that source_budget adds")
+        return self
 
     @model_validator(mode="after")
     def _dial_alone_turns(self) -> Self:

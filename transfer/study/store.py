@@ -12,8 +12,10 @@ from agents.runs import Run
 from envs.catalogue import Game, find_game
 from envs.errors import CheckpointError, ConfigError
 from transfer.study.data import ArmData, DialData, StudyData
-from transfer.study.plan import Plan, PlannedRun, plan, source_run
-from transfer.study.spec import SOURCE, Study
+from transfer.study.fairness import unlike_runs
+from transfer.study.nesting import Finished, rows_of, source_cost
+from transfer.study.plan import Plan, PlannedRun, plan, source_run, unfair
+from transfer.study.spec import SCRATCH, SOURCE, Study
 
 Phase = Literal["done", "running", "failed", "waiting"]
 
@@ -71,10 +73,10 @@ def _collected(planned: Plan) -> StudyData:
     """What was measured without a dial, or at one of its values."""
     study = planned.study
     steps = _grid(planned)
-    arms = {name: _arm(planned, name, steps) for name in study.arms}
+    arms = {name: _arm(planned, name, steps) for name in planned.arms}
     game = _game_as_it_is(study)
     sources = _source_runs(planned)
-    config = planned.runs[-1].config
+    config = planned.of(SCRATCH)[0].config
     return StudyData(
         name=study.name,
         study=study.model_dump(mode="json"),
@@ -87,6 +89,7 @@ def _collected(planned: Plan) -> StudyData:
         source_scores=np.array([run.evaluations().means[-1] for run in sources]) if sources else None,
         shared_source=study.source.shared,
         evaluation=_protocol(study.evaluation, config.algorithm, config.steps),
+        differences=(*unfair(study, planned.runs), *unlike_runs(_said_by(planned))),
         provenance=_provenance(planned, sources),
     )
 
@@ -125,41 +128,48 @@ def _grid(planned: Plan) -> np.ndarray:
     """The steps of the evaluations on the target (n_evaluations,), those of the first finished run."""
     for run in planned.runs:
         if run.arm != SOURCE and planned.run(run).state == "done":
-            return planned.run(run).evaluations().steps
+            return _aligned(run, planned.run(run))[0]
     raise ConfigError(
         f"study {planned.study.name!r} has no finished run on its target yet under {planned.root}: run headstart study"
     )
 
 
+def _aligned(planned: PlannedRun, run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and mean returns of a run's evaluations as arms are compared, both (n_evaluations,).
+
+    Of a control that was trained for longer, from the step that counts as 0.
+    """
+    evaluations = run.evaluations()
+    counted = evaluations.steps >= planned.shift
+    return evaluations.steps[counted] - planned.shift, evaluations.means[counted]
+
+
 def _arm(planned: Plan, name: str, steps: np.ndarray) -> ArmData:
     """One arm's finished runs; the others are told of, never dropped in silence."""
-    rows, seeds, keys, missing = [], [], [], []
-    before, unseen = [], []
+    variant, missing = planned.arms[name], []
+    finished: list[Finished] = []
     for run in planned.of(name):
         folder = planned.run(run)
+        where = f"seed {run.seed}" if run.source_seed is None else f"source {run.source_seed}, seed {run.seed}"
         if folder.state != "done":
-            missing.append(f"seed {run.seed}: {folder.failure or 'not trained to its end'}")
+            missing.append(f"{where}: {folder.failure or 'not trained to its end'}")
             continue
-        evaluations = folder.evaluations()
-        if not np.array_equal(evaluations.steps, steps):
-            missing.append(f"seed {run.seed}: evaluated at other steps than the other runs")
+        at, scores = _aligned(run, folder)
+        if not np.array_equal(at, steps):
+            missing.append(f"{where}: evaluated at other steps than the other runs")
             continue
-        rows.append(evaluations.means)
-        seeds.append(run.seed)
-        keys.append(run.key)
         origin = folder.provenance
-        before.append(int(origin.get("steps_before_learning", 0)))
-        unseen.append(int(origin.get("steps_unseen", 0)))
+        taken = (int(origin.get("steps_before_learning", 0)), int(origin.get("steps_unseen", 0)))
+        finished.append(Finished(run, scores, *taken))
     return ArmData(
         name=name,
-        methods=planned.study.arms[name].methods,
-        scores=np.array(rows, dtype=np.float64).reshape(len(rows), len(steps)),
-        seeds=tuple(seeds),
-        run_keys=tuple(keys),
+        methods=planned.study.arms[variant.arm].methods,
+        **rows_of(finished, len(steps)),
         failed=tuple(missing),
         first_step=int(steps[0]),
-        before=tuple(before),
-        unseen=tuple(unseen),
+        control=variant.control,
+        beside=variant.beside,
+        source_steps=source_cost(planned, variant),
     )
 
 
@@ -187,6 +197,15 @@ def _protocol(evaluation: Evaluation, algorithm: str, steps: int) -> dict[str, A
         "evaluations": len(evaluation.grid(steps)),
         "algorithm": algorithm,
     }
+
+
+def _said_by(planned: Plan) -> dict[str, list[dict[str, Any]]]:
+    """What the finished runs of each arm say of themselves."""
+    said: dict[str, list[dict[str, Any]]] = {}
+    for run in planned.runs:
+        if run.arm != SOURCE and planned.run(run).state == "done":
+            said.setdefault(run.arm, []).append(planned.run(run).provenance)
+    return said
 
 
 def _provenance(planned: Plan, sources: list[Run]) -> dict[str, Any]:
