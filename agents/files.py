@@ -92,7 +92,7 @@ def folder_beside(path: Path) -> Iterator[Path]:
         with naming(path):
             yield beside
         for file in beside.iterdir():
-            _sync(file)
+            sync(file)
         beside.chmod(0o755)
         if path.exists():
             old = beside.with_name(beside.name + "-old")
@@ -106,7 +106,8 @@ def folder_beside(path: Path) -> Iterator[Path]:
         raise
 
 
-def _sync(file: Path) -> None:
+def sync(file: Path) -> None:
+    """See to it that a file's content is on the disk."""
     descriptor = os.open(file, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -48,7 +48,7 @@ class Hooks:
 
     @property
     def replaces_learning(self) -> bool:
-        """Start: whether `prepare` is all the learning there is: it may use the whole budget, and the run ends after it."""
+        """Start: whether `prepare` is all the learning there is: it may use the whole budget; the run ends after it."""
         return False
 
     def wrap(self, venv: "VecEnv") -> "VecEnv":
@@ -61,6 +61,21 @@ class Hooks:
 
     def schedule(self, progress: float) -> None:
         """Called as training goes on, with the fraction of the budget used so far, in [0, 1]."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint has to hold of these hooks: plain data, arrays, tensors, generators (`docs/resuming.md`).
+
+        Asked between two rollouts, or two rounds of collecting and training. What is a function of the progress that
+        `schedule` is told, or of the way `build`, `wrap` and `initialise` went, needs no place in it.
+        """
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave; called after `initialise`, in place of `prepare`."""
+
+    def buffers(self) -> dict[str, Any]:
+        """Replay buffers besides the learner's, by a word each; they are saved as the learner's is."""
+        return {}
 
     def notes(self) -> list[str]:
         """What the run's log should say of what was carried, a line each; asked once the learner is initialised."""

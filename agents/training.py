@@ -10,9 +10,10 @@ import gc
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import Timeout
@@ -31,6 +32,9 @@ from agents.networks import NormaliserCallback, normaliser
 from agents.optimising import learning_state
 from agents.policy import Policy
 from agents.provenance import provenance
+from agents.resuming.boundaries import Boundaries, seconds_between
+from agents.resuming.plain import Saved
+from agents.resuming.store import Store, cut, forget
 from agents.runs import LOOK, Run
 from envs.errors import ConfigError, HeadstartError
 from envs.vector import interface, make_vec
@@ -44,8 +48,9 @@ def train(
     on_progress: OnProgress | None = None,
     on_evaluation: OnEvaluation | None = None,
     wait: bool = False,
+    checkpoint_seconds: float | None = None,
 ) -> Run:
-    """Train, unless it is done already.
+    """Train, unless it is done already; go on from the last checkpoint of a run that was killed.
 
     Args:
         config: what decides the run; its hyperparameters are complete.
@@ -54,6 +59,8 @@ def train(
         on_progress: called with (steps done, budget), at most ten times a second and at the end.
         on_evaluation: called with (grid step, mean return) after each evaluation.
         wait: whether to wait for another process that trains the same run, instead of an error.
+        checkpoint_seconds: between two checkpoints, at least; by default $HEADSTART_CHECKPOINT_SECONDS, else 30. 0: at
+            every boundary, which is for tests.
 
     Returns:
         The finished run.
@@ -63,10 +70,12 @@ def train(
             numbers.
         ConfigError: the config says that something is carried, and no hooks do so.
         HeadstartError: the game or a setting is at fault. The folder then holds FAILED, with the line.
-        KeyboardInterrupt: the folder stays unfinished; the next call starts the run afresh.
+        KeyboardInterrupt: the folder stays unfinished; the next call goes on from the last checkpoint, if there is one.
     """
     run = Run(Path(root) / config.key())
+    seconds = seconds_between(checkpoint_seconds)
     if run.done:
+        forget(run.path)
         return run
     if config.transfer is not None and hooks is None:
         raise ConfigError(
@@ -76,25 +85,45 @@ def train(
     with _held(run, wait):
         if run.done:  # somebody else finished it meanwhile
             return run
-        _clear(run)
+        store = Store(run.path)
+        saved = _begun(run, store)
         files.write_text(run.path / "config.json", config.model_dump_json(indent=1))
-        with Journal(run.path) as journal, _failures(run, journal):
-            _Training(config, hooks or Hooks(), run, journal).train(on_progress, on_evaluation)
+        with Journal(run.path, go_on=saved is not None) as journal, _failures(run, journal):
+            for line in store.damaged:
+                journal.say(f"{line}: left out")
+            training = _Training(config, hooks or Hooks(), run, journal, store, saved)
+            training.train(on_progress, on_evaluation, seconds)
             files.write_text(run.path / "DONE", "")
+        forget(run.path)
     return run
 
 
 class _Training:
     """The steps of one training, in their order."""
 
-    def __init__(self, config: RunConfig, hooks: Hooks, run: Run, journal: Journal) -> None:
+    def __init__(
+        self, config: RunConfig, hooks: Hooks, run: Run, journal: Journal, store: Store, saved: Saved | None
+    ) -> None:
         self.config, self.hooks, self.run, self.journal = config, hooks, run, journal
+        self.store, self.saved = store, saved
+        self.before: dict[str, Any] = {} if saved is None else saved.onto()
         self.wall, self.cpu = time.perf_counter(), time.process_time()
         self.spent = 0
-        self.origin = provenance(config.task) | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        self.origin = self._origin()
         files.write_json(run.path / "provenance.json", self.origin)
 
-    def train(self, on_progress: OnProgress | None, on_evaluation: OnEvaluation | None) -> None:
+    def _origin(self) -> dict[str, Any]:
+        """Where and when; of a run that is gone on with, at which steps it was, too."""
+        origin = provenance(self.config.task) | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "resume": "exact"}
+        if not self.before:
+            return origin | {"resumed": []}
+        extra, step = self.before["extra"], self.before["step"]
+        self.wall, self.cpu = self.wall - extra["wall"], self.cpu - extra["cpu"]
+        self.journal.say(f"goes on from step {step:,}")
+        exact = "exact" if self.before["environments"]["exact"] else "approximate"
+        return origin | {"started": extra["started"], "resume": exact, "resumed": [*extra["resumed"], step]}
+
+    def train(self, on_progress: OnProgress | None, on_evaluation: OnEvaluation | None, seconds: float) -> None:
         """Learner, evaluations, policy and provenance, from the start to the end."""
         config, evaluation = self.config, self.config.evaluation
         mode = evaluation.mode or default_mode(config.algorithm)
@@ -104,7 +133,7 @@ class _Training:
             evaluator = Evaluator(config.task, episodes=evaluation.episodes, mode=mode, seed=config.seed)
             try:
                 course = Course(config, self.hooks, policy, evaluator, self.journal, on_progress, on_evaluation)
-                self._learn(learner, course)
+                self._learn(learner, course, seconds)
                 self.spent = course.spent
                 policy.learning = learning_state(learner)
                 policy.save(self.run.path / "policy")
@@ -136,28 +165,58 @@ class _Training:
         origin = self.origin | {"run": self.run.key, "seed": config.seed, "steps": config.steps}
         return learner, Policy.of(learner, config.task, known, config.algorithm, hyperparameters, origin)
 
-    def _learn(self, learner: BaseAlgorithm, course: Course) -> None:
+    def _learn(self, learner: BaseAlgorithm, course: Course, seconds: float) -> None:
         callbacks: list[BaseCallback] = [course]
         if normaliser(learner.policy) is not None:
             callbacks.append(NormaliserCallback())
+        boundaries = Boundaries(
+            self.store, learner, callbacks, self.hooks, self.journal, self._extra(course), self.config.seed, seconds
+        )
+        if self.saved is None:
+            self._begin(learner, course)
+        learner.num_timesteps = self.before.get("step", course.spent)
+        if not self.hooks.replaces_learning:
+            boundaries.attach(self.saved)
+            self._learn_on(learner, callbacks, boundaries)
+        if not boundaries.exact:
+            self.origin["resume"] = "approximate"
+        course.finish()
+
+    def _begin(self, learner: BaseAlgorithm, course: Course) -> None:
+        """The evaluation of the start, and what takes place before learning."""
         course.start()
         said = set(self.hooks.notes())
         self.hooks.prepare(learner, course.spend)
         for note in self.hooks.notes():
             if note not in said:
                 self.journal.say(note)
-        learner.num_timesteps = course.spent
-        if not self.hooks.replaces_learning:
-            self._learn_on(learner, course, callbacks)
-        course.finish()
 
-    def _learn_on(self, learner: BaseAlgorithm, course: Course, callbacks: list[BaseCallback]) -> None:
+    def _extra(self, course: Course) -> Callable[[], dict[str, Any]]:
+        """What a checkpoint notes of the times."""
+        evaluator = course.evaluator
+        evaluator.wall_seconds, evaluator.cpu_seconds = self.before.get("extra", {}).get("evaluation", (0.0, 0.0))
+
+        def extra() -> dict[str, Any]:
+            return {
+                **{name: self.origin[name] for name in ("started", "resumed")},
+                "wall": time.perf_counter() - self.wall,
+                "cpu": time.process_time() - self.cpu,
+                "evaluation": (evaluator.wall_seconds, evaluator.cpu_seconds),
+            }
+
+        return extra
+
+    def _learn_on(self, learner: BaseAlgorithm, callbacks: list[BaseCallback], boundaries: Boundaries) -> None:
+        interval = _log_interval(learner, self.config)
+        if self.saved is not None and on_policy(self.config.algorithm):
+            interval = _count_on(learner, interval, boundaries)
+        begun = learner.num_timesteps
         try:
             learner.learn(
-                self.config.steps - course.spent,
+                self.config.steps - begun,
                 callback=CallbackList(callbacks),
-                log_interval=_log_interval(learner, self.config),
-                reset_num_timesteps=course.spent == 0,
+                log_interval=interval,
+                reset_num_timesteps=begun == 0,
             )
         except (ValueError, RuntimeError):  # what torch's distributions say of NaN
             check_weights(learner.policy, learner.num_timesteps)
@@ -191,6 +250,18 @@ def _log_interval(learner: BaseAlgorithm, config: RunConfig) -> int:
     return max(1, round(config.steps / rollout / 200))
 
 
+def _count_on(learner: Any, interval: int, boundaries: Boundaries) -> int:
+    """Let a learner that is gone on with count its rollouts from the run's first, which only progress.csv shows."""
+    dump = learner.dump_logs
+
+    def dump_logs(iteration: int = 0) -> None:
+        if boundaries.iterations % interval == 0:
+            dump(boundaries.iterations)
+
+    learner.dump_logs = dump_logs
+    return 1
+
+
 def check_device(device: str) -> None:
     """Raises ConfigError unless torch can compute there: Stable-Baselines3 would take the CPU instead, in silence."""
     try:
@@ -216,9 +287,14 @@ def _held(run: Run, wait: bool) -> Iterator[None]:
         ) from error
 
 
-def _clear(run: Run) -> None:
-    """Remove what an earlier attempt left, the lock excepted."""
-    files.empty_folder(run.path, keep={".lock"})
+def _begun(run: Run, store: Store) -> Saved | None:
+    """The checkpoint to go on from, later rows being cut off; without one, remove what an earlier attempt left."""
+    saved = None if run.failure is not None else store.newest()
+    if saved is None:
+        files.empty_folder(run.path, keep={".lock"})
+    else:
+        cut(run.path, saved.onto()["files"])
+    return saved
 
 
 @contextmanager
@@ -238,6 +314,7 @@ def _failures(run: Run, journal: Journal) -> Iterator[None]:
         if not isinstance(error, HeadstartError):
             journal.say("".join(traceback.format_exception(error)))
         files.write_text(run.path / "FAILED", line + "\n")
+        forget(run.path)
         raise
     except KeyboardInterrupt:
         journal.say("interrupted")

@@ -102,7 +102,7 @@ class BatchedVecEnv(VecEnv):
         self._returns = np.zeros(envs.num_envs)
         self._lengths = np.zeros(envs.num_envs, dtype=np.int64)
         self._started = time.time()
-        self._by_arrays: Any = envs.step_arrays if _steps_by_arrays(type(envs)) else None  # type: ignore[attr-defined]
+        self._by_arrays: Any = _by_arrays(envs)
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
         self.metadata = {**envs.metadata, **self.metadata}
 
@@ -213,6 +213,11 @@ class BatchedVecEnv(VecEnv):
         self._returns, self._lengths = state["return"].copy(), state["length"].copy()
         return self._owner("observe").observe()
 
+    def take(self, envs: VectorEnv[Any, Any, Any], returns: np.ndarray, lengths: np.ndarray) -> None:
+        """Go on with another batch of the same game, whose episodes have earned (B,) and lasted (B,) so much."""
+        self.envs, self._by_arrays = envs, _by_arrays(envs)
+        self._returns, self._lengths = returns.copy(), lengths.copy()
+
     def _check(self, observations: Any, rewards: np.ndarray) -> None:
         if np.isfinite(rewards).all() and finite(observations):
             return
@@ -279,6 +284,10 @@ class BatchedVecEnv(VecEnv):
     def _whole(self, indices: VecEnvIndices, what: str) -> None:
         if sorted(self._get_indices(indices)) != list(range(self.num_envs)):
             raise ConfigError(f"game {self.game!r} is batched: {what} belongs to all its environments, not to some")
+
+
+def _by_arrays(envs: Any) -> Any:
+    return envs.step_arrays if _steps_by_arrays(type(envs)) else None
 
 
 def _steps_by_arrays(kind: type) -> bool:

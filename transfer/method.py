@@ -281,6 +281,19 @@ class Composite(Hooks):
         for method in self.methods:
             method.schedule(progress)
 
+    def state(self) -> dict[str, Any]:
+        """By method."""
+        return {method.name: method.state() for method in self.methods}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Each its own."""
+        for method in self.methods:
+            method.load_state(state[method.name])
+
+    def buffers(self) -> dict[str, Any]:
+        """Of all together."""
+        return {f"{m.name}-{word}": buffer for m in self.methods for word, buffer in m.buffers().items()}
+
     def notes(self) -> list[str]:
         """What all of them want the run's log to say."""
         return [f"{method.name}: {note}" for method in self.methods for note in method.notes()]
