@@ -73,6 +73,14 @@ class Remembered:
             raise ValueError("no rows were asked for")
         return self._values[0, rows], self._values[1, rows]
 
+    def state(self) -> dict[str, Any]:
+        """What is known, for a checkpoint: asked again, the function might differ in the last bit, in other batches."""
+        return {"known": self._known, "values": self._values, "pos": self._pos, "now": self._now}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._known, self._values, self._pos, self._now = (state[key] for key in ("known", "values", "pos", "now"))
+
     def _ask(self, rows: np.ndarray) -> None:
         both = [_join(*pair) for pair in _parts(self._held(rows))]
         names = list(self.buffer.observations) if isinstance(self.buffer.observations, dict) else None

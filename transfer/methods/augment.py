@@ -61,6 +61,7 @@ class Augment(Method):
     Settings: ClassVar[type[MethodSettings]] = AugmentSettings
     places: ClassVar[tuple[Place, ...]] = ("world", "gradient")
     settings: AugmentSettings
+    _made: Augmentation | None = None
 
     def check(self, crossing: Crossing) -> None:
         """There must be images, and a learner with rollouts or a replay buffer."""
@@ -77,8 +78,20 @@ class Augment(Method):
         """Of learners on their own rollouts, the world."""
         if not on_policy(self.context.algorithm):
             return venv
-        seed = derived_seed(self.context.seed, WORLD)
-        return AugmentedVecEnv(venv, Augmentation(venv.observation_space, self.settings.made(), seed))
+        return AugmentedVecEnv(venv, self._augmentation(venv.observation_space, WORLD))
+
+    def _augmentation(self, space: Any, stream: int) -> Augmentation:
+        self._made = Augmentation(space, self.settings.made(), derived_seed(self.context.seed, stream))
+        return self._made
+
+    def state(self) -> dict[str, Any]:
+        """The generator of the draws."""
+        return {} if self._made is None else {"generator": self._made.generator}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on drawing."""
+        if self._made is not None:
+            self._made.generator = state["generator"]
 
     def initialise(self, learner: "BaseAlgorithm") -> None:
         """Of learners from a replay buffer, its minibatches."""
@@ -86,8 +99,7 @@ class Augment(Method):
         buffer = getattr(learner, "replay_buffer", None)
         if buffer is None:
             return
-        seed = derived_seed(self.context.seed, REPLAY)
-        augmentation = Augmentation(buffer.observation_space, self.settings.made(), seed)
+        augmentation = self._augmentation(buffer.observation_space, REPLAY)
         buffer.sample = augmented(buffer.sample, augmentation)  # seen by who else would read the arrays themselves
 
 

@@ -73,6 +73,7 @@ class Guide(Method):
         self.horizons: Horizon | None = None
         self._world: GuidedVecEnv | None = None
         self._record: Callable[[str, Any], None] | None = None
+        self._generators: list[torch.Generator] = []
 
     def check(self, crossing: Crossing) -> None:
         """The teacher must know how to act in the target, and the horizon must be said in one way."""
@@ -110,9 +111,12 @@ class Guide(Method):
         innermost.venv = self._guided(innermost.venv)
         return venv
 
+    def initialise(self, learner: "BaseAlgorithm") -> None:
+        """Know where the horizon is told."""
+        self._record = learner.logger.record
+
     def prepare(self, learner: "BaseAlgorithm", spend: Callable[[int], None]) -> None:
         """Measure H, where it is not stated."""
-        self._record = learner.logger.record
         if self._horizon.most is None:
             lengths, returns = self._episodes()
             better = returns >= returns.mean()  # one that got lost, and ran into the time limit, shows no way
@@ -124,6 +128,16 @@ class Guide(Method):
         """Remember where training is."""
         self._horizon.progress = progress
         self._tell()
+
+    def state(self) -> dict[str, Any]:
+        """The horizon, and what the teacher's actions are drawn from; its side batch is saved as environments are."""
+        return {"horizon": self._horizon.state(), "generators": self._generators}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._horizon.load_state(state["horizon"])
+        for generator, saved in zip(self._generators, state["generators"], strict=True):
+            generator.set_state(saved.get_state())
 
     @property
     def taken(self) -> int:
@@ -155,6 +169,8 @@ class Guide(Method):
         """teacher∘mapping as a player, with a generator of its own."""
         context, mode = self.context, self.settings.mode
         generator = torch.Generator().manual_seed(derived_seed(context.seed, _OURS, number))
+        if number == 1:  # the others are done before learning begins
+            self._generators = [generator]
         if context.mapping.identity:
             return context.teacher.player(mode=mode, generator=generator)
         outputs, space = context.outputs, context.mapping.target.action_space
@@ -220,6 +236,14 @@ class Horizon:
         if settings.schedule == "curriculum":
             return round(self.most * (1.0 - self.stage / (settings.stages - 1)))
         return self.most
+
+    def state(self) -> dict[str, Any]:
+        """All but the settings."""
+        return {name: value for name, value in vars(self).items() if name != "settings"}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        vars(self).update(state)
 
     def draw(self, count: int) -> np.ndarray:
         """The guide's steps in `count` new episodes: (count,) int64."""

@@ -125,6 +125,14 @@ class QDagger(Method):
         practise(student, self.settings.offline)
         self._scores = float(np.mean(seeded.returns)), random
 
+    def state(self) -> dict[str, Any]:
+        """The scores that were measured before the student acted."""
+        return {"scores": self._scores}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on with them."""
+        self._scores = state["scores"]
+
     def schedule(self, progress: float) -> None:
         """Remember where training is."""
         self._progress = progress

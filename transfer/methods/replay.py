@@ -62,6 +62,10 @@ class Replay(Method):
         if settings.share is not None:
             self._demonstrations = _apart(learner, settings.share)
 
+    def buffers(self) -> dict[str, Any]:
+        """The demonstrations, where they are kept apart."""
+        return {} if self._demonstrations is None else {"demonstrations": self._demonstrations}
+
     def prepare(self, learner: "BaseAlgorithm", spend: Callable[[int], None]) -> None:
         """Fill the buffer, and learn from it as long as was asked for."""
         student: Any = learner

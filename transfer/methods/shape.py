@@ -8,6 +8,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.algorithms import ALGORITHMS
+from agents.recomputed import Remembered
 from envs.customise import source_of
 from envs.errors import ConfigError
 from envs.vector import make_vec
@@ -69,6 +70,7 @@ class Shape(Method):
         self._progress = 0.0
         self._potential: Potential | None = None
         self._space: Any = None
+        self._known: Remembered | None = None  # Φ of what the replay buffer holds
 
     @property
     def value_share(self) -> float:
@@ -116,7 +118,18 @@ class Shape(Method):
         """Shape what a learner off policy draws."""
         if isinstance(learner, OffPolicyAlgorithm):
             self._try(self.potential, self.context.task)
-            shape_when_drawn(learner, self.potential, self.context.gamma, lambda: self.coefficient, self._space)
+            self._known = shape_when_drawn(
+                learner, self.potential, self.context.gamma, lambda: self.coefficient, self._space
+            )
+
+    def state(self) -> dict[str, Any]:
+        """The potentials that were asked for. What environments with shaped rewards hold is saved with them."""
+        return {} if self._known is None else self._known.state()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on with them."""
+        if self._known is not None:
+            self._known.load_state(state)
 
     def _try(self, potential: Potential, task: Any) -> None:
         """Raises ConfigError now for a potential that the first episode would stumble over."""

@@ -13,7 +13,7 @@ from transfer.shaping.potentials import Potential
 
 def shape_when_drawn(
     learner: Any, potential: Potential, gamma: float, coefficient: Callable[[], float], space: Any
-) -> None:
+) -> Remembered:
     """Let the learner's minibatches hold r + c(γΦ(s′) − Φ(s)), with c of now.
 
     At any moment this is shaping by the potential cΦ of that moment, for old transitions and new ones alike; stored
@@ -26,7 +26,8 @@ def shape_when_drawn(
         coefficient: c now.
         space: the game's observations.
 
-    Raises ConfigError if the learner has no replay buffer.
+    Returns the potentials asked so far, which a checkpoint keeps. Raises ConfigError if the learner has no replay
+    buffer.
     """
     buffer = getattr(learner, "replay_buffer", None)
     if buffer is None:
@@ -46,3 +47,4 @@ def shape_when_drawn(
         return terms
 
     add_when_drawn(buffer, added)
+    return known

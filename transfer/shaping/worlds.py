@@ -120,15 +120,23 @@ class AdvisedVecEnv(ReshapedVecEnv):
         self.advice = advice
         self._of: Callable[[np.ndarray], np.ndarray] = lambda actions: np.zeros(len(actions))
         self._before = np.zeros(venv.num_envs)  # (B,), c₋Φ(s₋, a₋)
+        self._seen: Any = None  # the observations that `_of` is about
 
     def _begin(self, observations: Any) -> None:
-        self._of = self.advice(observations)
+        self._look(observations)
         self._before = np.zeros(self.num_envs)
+
+    def _look(self, observations: Any) -> None:
+        self._seen, self._of = observations, self.advice(observations)
+
+    def restored(self) -> None:
+        """Ask again about the observations that a checkpoint kept."""
+        self._look(self._seen)
 
     def _added(self, actions: Any, observations: Any, dones: np.ndarray, cut: Any, last: Any) -> np.ndarray:
         now, terminated = self.coefficient() * self._of(actions), dones.copy()
         terminated[cut] = False
         added = look_back_term(self._before, now, terminated, self.gamma)
-        self._of = self.advice(observations)
+        self._look(observations)
         self._before = np.where(dones, 0.0, now)
         return np.asarray(added)
