@@ -77,6 +77,7 @@ PEERS = {
         Peer("navix", "MiniGrid's games in JAX"),
         Peer("xminigrid", "grid worlds in JAX"),
         Peer("imitation", "behavioural cloning on Stable-Baselines3's networks"),
+        Peer("rliable", "aggregates of runs after Agarwal et al."),
         Peer(
             "cleanrl",
             "PPO in one file of torch",
