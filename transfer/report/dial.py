@@ -6,7 +6,7 @@ from typing import Any
 
 from agents import files
 from transfer import statistics, strata
-from transfer.report import dial_page, figures
+from transfer.report import controls, dial_page, figures
 from transfer.report.measured import BASELINE, METRICS, Measured
 from transfer.report.results import FORMAT, plain, results_of
 from transfer.report.words import NAMES
@@ -77,11 +77,14 @@ def _arm(points: list[dict[str, Any]], data: DialData, name: str) -> dict[str, A
     verdicts = [arm["verdict"] for arm in own]
     return {
         "methods": own[0]["methods"],
+        "control": own[0]["control"],
         **{metric: [arm[metric] for arm in own] for metric in METRICS},
         "jumpstart_after": [arm["jumpstart_after"] for arm in own],
         "charged": {metric: [arm["charged"][metric] for arm in own] for metric in METRICS},
         "verdict": verdicts,
-        "conclusion": _conclusion(name, points[0]["primary"], data, verdicts),
+        "conclusion": controls.what(own[0]["control"])
+        if own[0]["control"]
+        else _conclusion(name, points[0]["primary"], data, verdicts),
     }
 
 

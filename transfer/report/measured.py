@@ -126,7 +126,8 @@ class Measured:
 
     @cached_property
     def tested(self) -> dict[str, metrics.Array]:
-        """The samples of the arms that have two seeds; none if scratch has not."""
+        """The samples of the arms that have two seeds, controls excepted; none if scratch has not."""
         if len(self.samples[BASELINE]) < 2:
             return {}
-        return {name: x for name, x in self.samples.items() if name != BASELINE and len(x) > 1}
+        compared = [name for name, arm in self.data.arms.items() if name != BASELINE and not arm.control]
+        return {name: self.samples[name] for name in compared if len(self.samples[name]) > 1}

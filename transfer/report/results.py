@@ -9,9 +9,9 @@ import numpy as np
 
 from envs.errors import ConfigError
 from transfer import metrics, statistics
-from transfer.report import compare, words
+from transfer.report import compare, controls, words
 from transfer.report.compare import Entry
-from transfer.report.measured import BASELINE, Measured
+from transfer.report.measured import BASELINE, METRICS, Measured
 from transfer.study.data import StudyData
 
 FORMAT = 1
@@ -35,13 +35,14 @@ def results_of(measured: Measured) -> dict[str, Any]:
         "arms": {name: _arm(measured, name) for name in data.arms},
         "source": _source(data),
         "measured": _how(measured),
+        "differences": data.differences,
         "file": data.study,
         "provenance": data.provenance,
     }
     result: dict[str, Any] = plain(document)
-    result["notes"] = words.notes(result)
+    result["notes"] = [*words.notes(result), *controls.notes(result)]
     for name, arm in result["arms"].items():
-        arm["conclusion"] = words.conclusion(result, name)
+        arm["conclusion"] = (controls if arm["control"] else words).conclusion(result, name)
     return result
 
 
@@ -56,6 +57,9 @@ def _arm(measured: Measured, name: str) -> dict[str, Any]:
     ]
     return {
         "methods": arm.methods,
+        "control": arm.control,
+        "beside": arm.beside,
+        "source_steps": measured.data.cost(name),
         "n_seeds": len(scores),
         "state": "measured" if len(scores) else "failed",
         "failed": lost,
@@ -71,6 +75,8 @@ def _arm(measured: Measured, name: str) -> dict[str, Any]:
         "plateau": vars(measured.plateaus[name]) if len(scores) else None,
         "curve": _curve(scores),
         "per_seed": _per_seed(measured, name),
+        "nested": controls.nested(arm.nested),
+        "against": controls.against(measured, name),
     }
 
 
@@ -129,9 +135,11 @@ def _times(measured: Measured, name: str, source_steps: float = 0.0) -> Entry:
 
 def _charged(measured: Measured, name: str) -> dict[str, Entry] | None:
     """The metrics once more, the source's steps counted before the target's; None for scratch, which has none."""
-    cost = float(measured.data.source_steps)
+    cost = float(measured.data.cost(name))
     if name == BASELINE:
         return None
+    if measured.data.arms[name].control == controls.BUDGET:
+        return {metric: compare.nothing(controls.CHARGED) for metric in METRICS}
     own, scratch = measured.scores[name], measured.scores[BASELINE]
     transfer, base = compare.charged_levels(own, scratch, measured.data.steps, cost, measured.before)
     table = compare.differences(transfer, base, measured.scale)
@@ -143,7 +151,9 @@ def _break_even(measured: Measured, name: str) -> Entry | None:
     """After how many targets the source has paid for itself, at the foremost threshold."""
     if name == BASELINE:
         return None
-    return compare.break_even(measured.data.source_steps, _times(measured, name))
+    if measured.data.arms[name].control:
+        return compare.nothing("a control has no source that could pay for itself")
+    return compare.break_even(measured.data.cost(name), _times(measured, name))
 
 
 def _verdict(measured: Measured, name: str) -> dict[str, Any] | None:
@@ -151,6 +161,8 @@ def _verdict(measured: Measured, name: str) -> dict[str, Any] | None:
     if name == BASELINE:
         return None
     metric: dict[str, Any] = {"metric": measured.primary, "level": round(1 - statistics.LEVEL, 6)}
+    if measured.data.arms[name].control:
+        return {"verdict": None, "p": None, "p_single": None, **metric, "note": controls.UNTESTED}
     test, sample = measured.test, measured.samples[name]
     if not len(sample) or not len(measured.samples[BASELINE]):
         who = name if not len(sample) else BASELINE
@@ -170,6 +182,7 @@ def _verdict(measured: Measured, name: str) -> dict[str, Any] | None:
 def _smallest(measured: Measured) -> dict[str, float]:
     """The smallest p that the seeds at hand allow each arm that is tested."""
     counts = {name: len(sample) for name, sample in measured.samples.items() if len(sample) > 1}
+    counts = {name: n for name, n in counts.items() if not measured.data.arms[name].control}
     base = counts.pop(BASELINE, 0)
     arms = len(counts) if len(counts) <= statistics.CLOSED else measured.comparisons or len(counts)
     return {name: statistics.smallest_p(n, arms, n_scratch=base) for name, n in counts.items()}

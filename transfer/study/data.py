@@ -37,8 +37,8 @@ class ArmData:
     beside: str | None = None
     """Of a control, the arm that it stands beside: `scratch`, or the arm whose teacher is not shuffled."""
     source_steps: int | None = None
-    """What one of its runs costs in source steps: less than a source run where it starts from an earlier checkpoint,
-    0 where it has no source; None: a source run's budget."""
+    """Steps that come before the first one counted here: of a source up to the checkpoint that is carried, or of the
+    control that has the source's budget; None: a source run's budget, of scratch 0."""
     nested: "NestedScores | None" = None
     """Where each target seed started from several sources: every run. Then a row of `scores` is the mean over the
     target seeds of one source, and `seeds` are the sources': a source is one observation."""
@@ -91,7 +91,8 @@ class StudyData:
     def cost(self, arm: str) -> int:
         """Source steps behind one run of an arm."""
         own = self.arms[arm].source_steps
-        return self.source_steps if own is None else own
+        known = 0 if arm == "scratch" else self.source_steps
+        return known if own is None else own
 
 
 @dataclass(frozen=True)

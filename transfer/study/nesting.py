@@ -67,10 +67,10 @@ def _by_source(finished: Sequence[Finished], n_evaluations: int) -> dict[str, An
 
 
 def source_cost(planned: Plan, variant: Variant) -> int:
-    """Source steps behind one run of an arm: up to its checkpoint; none for scratch and its control."""
-    carried = planned.of(variant.name)[0].config.transfer
-    if carried is None:
-        return 0
+    """Steps behind one run of an arm: its source's up to its checkpoint, or the target's that a control begins with."""
+    first = planned.of(variant.name)[0]
+    if (carried := first.config.transfer) is None:
+        return first.shift
     sources = planned.of("source")
     budget = sources[0].config.steps if sources else source_run(planned.study, planned.root).config.steps
     step = carried.get("source_step")
