@@ -13,7 +13,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import Tensor, nn
 
-from agents.resuming.plain import Unknown, plain
+from agents.resuming.plain import IN_PLACE, Unknown, plain
 from agents.resuming.replay import KNOWN
 
 OF_THE_CLOCK = ("start_time", "_num_timesteps_at_start")
@@ -84,7 +84,7 @@ def restore(learner: Any, unpack: Any) -> None:
 def _attributes(learner: Any) -> dict[str, Any]:
     found = {}
     for name, value in vars(learner).items():
-        if name in OF_THE_CLOCK or name in CONSTANT or callable(value):
+        if name in OF_THE_CLOCK or name in CONSTANT or (callable(value) and not isinstance(value, IN_PLACE)):
             continue
         if isinstance(value, nn.Module | torch.optim.Optimizer | BaseBuffer | spaces.Space):
             continue

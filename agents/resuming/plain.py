@@ -45,7 +45,7 @@ class Saved:
     def __init__(self, path: Path) -> None:
         """Raises CheckpointError if the file is damaged; every array's checksum is looked at."""
         try:
-            with np.load(path, allow_pickle=False) as held:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as held:
                 self.arrays = {name: held[name] for name in held.files}
             self.document: Any = json.loads(self.arrays.pop("document").tobytes())
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -98,8 +98,13 @@ def _packed_container(value: Any, arrays: list[np.ndarray]) -> Any:
     if isinstance(value, Mapping):
         return {KIND: "dict", "of": [[_packed(key, arrays), _packed(one, arrays)] for key, one in value.items()]}
     if isinstance(value, IN_PLACE):
-        return {KIND: "object", "of": _packed(dict(vars(value)), arrays)}
+        return {KIND: "object", "of": _packed(_own(value), arrays)}
     return None
+
+
+def _own(value: Any) -> dict[str, Any]:
+    """An object's attributes, types excepted."""
+    return {name: held for name, held in vars(value).items() if not isinstance(held, type)}
 
 
 def _packed_generator(value: Any, arrays: list[np.ndarray]) -> Any:
@@ -120,7 +125,7 @@ def _put(array: np.ndarray, arrays: list[np.ndarray]) -> int:
 
 
 def unpacked(packed: Any, arrays: Mapping[str, np.ndarray], existing: Any = None) -> Any:
-    """The inverse of packing; `existing` is what stands at this place now. Raises CheckpointError."""
+    """The inverse of packing; `existing` is what stands at this place now. Without it objects stay dicts."""
     if isinstance(packed, list):
         return [unpacked(one, arrays, _at(existing, index)) for index, one in enumerate(packed)]
     if not isinstance(packed, dict):
@@ -154,7 +159,7 @@ def _in_place(kind: str, packed: Any, arrays: Mapping[str, np.ndarray], existing
     """Generators and objects, as they were: those that are there go on from the saved state."""
     if kind == "object":
         if existing is None:
-            raise CheckpointError("an object that was saved is not there any more")
+            return unpacked(packed, arrays)
         vars(existing).update(unpacked(packed, arrays, dict(vars(existing))))
         return existing
     state = unpacked(packed, arrays)

@@ -74,6 +74,7 @@ class Guide(Method):
         self._world: GuidedVecEnv | None = None
         self._record: Callable[[str, Any], None] | None = None
         self._generators: list[torch.Generator] = []
+        self._learner: Any = None
 
     def check(self, crossing: Crossing) -> None:
         """The teacher must know how to act in the target, and the horizon must be said in one way."""
@@ -112,11 +113,12 @@ class Guide(Method):
         return venv
 
     def initialise(self, learner: "BaseAlgorithm") -> None:
-        """Know where the horizon is told."""
-        self._record = learner.logger.record
+        """Know whose logger is told of the horizon."""
+        self._learner = learner
 
     def prepare(self, learner: "BaseAlgorithm", spend: Callable[[int], None]) -> None:
         """Measure H, where it is not stated."""
+        self._record = learner.logger.record
         if self._horizon.most is None:
             lengths, returns = self._episodes()
             better = returns >= returns.mean()  # one that got lost, and ran into the time limit, shows no way
@@ -135,6 +137,7 @@ class Guide(Method):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from there."""
+        self._record = self._learner.logger.record
         self._horizon.load_state(state["horizon"])
         for generator, saved in zip(self._generators, state["generators"], strict=True):
             generator.set_state(saved.get_state())
