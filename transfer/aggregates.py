@@ -78,8 +78,8 @@ def aggregate_interval(name: str, scores: ArrayLike, generator: np.random.Genera
     """Value and interval of `mean`, `median`, `iqm` or `optimality_gap`; the value is None without a run.
 
     With one task, the method that benchmarks/coverage.py chose: Student's t for the mean and for the gap, order
-    statistics for the median (of runs), Tukey & McLaughlin's t for the IQM. With several, the percentile bootstrap
-    stratified by task, as in rliable. Raises ConfigError for another name.
+    statistics for the median (of runs), the expanded percentile bootstrap for the IQM. With several, the percentile
+    bootstrap stratified by task, as in rliable. Raises ConfigError for another name.
     """
     if name not in AGGREGATES:
         raise ConfigError(f"no aggregate {name!r}; expected one of {', '.join(AGGREGATES)}")
@@ -92,7 +92,7 @@ def aggregate_interval(name: str, scores: ArrayLike, generator: np.random.Genera
     if name == "median":
         return run_median(runs), order_interval(runs)
     if name == "iqm":
-        return iqm(runs), iqm_interval(runs)
+        return iqm(runs), iqm_interval(runs, generator)
     if name == "mean":
         return mean(runs), mean_interval(runs)
     below = mean_interval(1 - np.minimum(runs, 1.0))

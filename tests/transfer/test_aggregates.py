@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from envs.errors import ConfigError
-from transfer import aggregates
+from transfer import aggregates, intervals
 
 RLIABLE: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "rliable.json").read_text())["cases"]
 ONE = [4.0, 0.0, 1.0, 2.0, 10.0]
@@ -89,7 +89,7 @@ def test_one_tasks_intervals_are_the_chosen_ones() -> None:
     generator = np.random.default_rng(0)
     kinds = {name: aggregates.aggregate_interval(name, ONE, generator)[1].kind for name in aggregates.AGGREGATES}
     assert kinds == {
-        "iqm": "trimmed t over seeds",
+        "iqm": "expanded percentile bootstrap over seeds",
         "mean": "Student t over seeds",
         "median": "order statistics, 93.8 %",
         "optimality_gap": "Student t over seeds",
@@ -98,11 +98,21 @@ def test_one_tasks_intervals_are_the_chosen_ones() -> None:
     assert (value, found.low, found.high) == (2, 0, 10)
 
 
-def test_a_trimmed_interval_by_hand() -> None:
-    # 1 2 4 are left of 0 1 2 4 10, pulled in: 1 1 2 4 4, whose squares about 2.4 add up to 9.2; h = 3
+def test_the_iqm_of_five_seeds_lies_between_the_smallest_and_the_largest() -> None:
+    # a resample of five has four or more zeros, and so an IQM of 0, with probability 21/3125, above Φ(−3.1)
     _, found = aggregates.aggregate_interval("iqm", ONE, np.random.default_rng(0))
-    half = stats.t.ppf(0.975, 2) * np.sqrt(9.2 / (3 * 2))
-    assert (found.low, found.high) == pytest.approx((7 / 3 - half, 7 / 3 + half))
+    assert (found.low, found.high) == (0, 10)
+
+
+def test_the_expanded_level_is_hesterbergs() -> None:
+    # sixteen seeds, eight at 0 and eight at 1: the IQM of a resample with k ones is that of the middle eight
+    sample = np.repeat([0.0, 1.0], 8)
+    found = intervals.iqm_interval(sample, np.random.default_rng(0))
+    tail = stats.norm.cdf(-np.sqrt(16 / 15) * stats.t.ppf(0.975, 15))
+    ones = stats.binom.ppf(1 - tail, 16, 0.5)
+    assert found.high == pytest.approx(np.clip((ones - 4) / 8, 0, 1))
+    assert found.low == pytest.approx(1 - np.clip((ones - 4) / 8, 0, 1))
+    assert found == intervals.iqm_interval(sample, np.random.default_rng(0))
 
 
 def test_several_tasks_take_the_stratified_bootstrap() -> None:

@@ -1,0 +1,65 @@
+"""How large an effect a design can find: said before the training, and in the report beside `no evidence`."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import optimize
+
+from envs.errors import ConfigError
+from transfer.intervals import LEVEL, Array
+from transfer.statistics import CLOSED, can_reject
+
+DRAWS = 20_000
+"""Simulated studies; an effect is then known to about 1 %."""
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """Means and Welch errors of normal arms against scratch, all like scratch, one study a row (DRAWS, n_arms)."""
+
+    differences: Array
+    errors: Array
+    critical: float
+    """The largest |t| of all arms is above it in 1 − LEVEL of the studies."""
+
+
+def detectable(n_seeds: int, n_arms: int, power: float = 0.8) -> float | None:
+    """The effect, in standard deviations of scores over seeds, that gets a verdict in `power` of such studies.
+
+    One of `n_arms` arms differs from scratch by that much, the others do not; scores are normal with the same spread,
+    and every arm has `n_seeds` seeds, scratch too. The permutation test is taken to reject where the largest |Welch t|
+    over all arms does at its exact level (simulated, the same at every call); benchmarks/aa.py holds this to the test
+    itself. None where the design cannot reject at all. Raises ConfigError for a power outside (0.05, 1).
+    """
+    if not 1 - LEVEL < power < 1:
+        raise ConfigError(f"power should lie between {1 - LEVEL:.2f} and 1, found {power:g}")
+    if not can_reject(n_seeds, n_arms):
+        return None
+    largest = 40.0
+    return float(optimize.brentq(lambda effect: power_of(n_seeds, n_arms, effect) - power, 0.0, largest, xtol=1e-3))
+
+
+def power_of(n_seeds: int, n_arms: int, effect: float) -> float:
+    """The share of such studies (see `detectable`) whose one different arm gets a verdict; 0 where none can reject."""
+    if not can_reject(n_seeds, n_arms):
+        return 0.0
+    draws = _draws(n_seeds, n_arms)
+    return float((np.abs(draws.differences[:, 0] + effect) > draws.critical * draws.errors[:, 0]).mean())
+
+
+@lru_cache(maxsize=64)
+def _draws(n_seeds: int, n_arms: int) -> _Draws:
+    """Means are N(0, 1/n), variances χ²ₙ₋₁/(n − 1); scratch's are shared by the arms.
+
+    Beyond `CLOSED` arms the test is pairwise with Holm's factor: t's quantile at (1 − LEVEL)/n_arms.
+    """
+    generator = np.random.default_rng([n_seeds, n_arms])
+    means = generator.normal(0, n_seeds**-0.5, (DRAWS, n_arms + 1))
+    squares = generator.chisquare(n_seeds - 1, (DRAWS, n_arms + 1)) / (n_seeds - 1) / n_seeds
+    differences = means[:, 1:] - means[:, :1]
+    errors = np.sqrt(squares[:, 1:] + squares[:, :1])
+    t = np.abs(differences / errors)
+    if n_arms > CLOSED:
+        return _Draws(differences, errors, float(np.quantile(t, 1 - (1 - LEVEL) / n_arms)))
+    return _Draws(differences, errors, float(np.quantile(t.max(axis=1), LEVEL)))
