@@ -84,7 +84,7 @@ def test_what_does_not_hold_everywhere_says_where() -> None:
 
 
 def test_pages_with_the_curve_and_a_page_for_each_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transfer.report.figures.draw", lambda document: {})
+    monkeypatch.setattr("transfer.report.draw", lambda document: {})
     document = write(dialled(), tmp_path)
     assert json.loads((tmp_path / "results.json").read_text()) == document
     text, page = (tmp_path / "report.md").read_text(), (tmp_path / "report.html").read_text()
@@ -107,7 +107,7 @@ def test_pages_with_the_curve_and_a_page_for_each_value(tmp_path: Path, monkeypa
 def test_too_few_seeds_for_a_test_still_give_a_report(
     seeds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transfer.report.figures.draw", lambda document: {})
+    monkeypatch.setattr("transfer.report.draw", lambda document: {})
     points = tuple(
         replace(
             found, arms={"scratch": arm("scratch", 1.0, 0, max(1, seeds)), "finetune": arm("finetune", 2.0, 1, seeds)}

@@ -37,7 +37,7 @@ def test_a_study_with_a_dial_is_run_looked_at_and_reported(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HEADSTART_RUNS", raising=False)
-    monkeypatch.setattr("transfer.report.figures.draw", lambda document: {})
+    monkeypatch.setattr("transfer.report.draw", lambda document: {})
     (tmp_path / "turned.toml").write_text(STUDY)
 
     assert run(["study", "turned.toml", "--dry-run"]) == 0

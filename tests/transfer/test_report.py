@@ -304,7 +304,7 @@ def test_a_study_needs_scratch_and_a_metric_we_know() -> None:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests of what surrounds the figures do without them."""
-    monkeypatch.setattr("transfer.report.figures.draw", lambda document: {})
+    monkeypatch.setattr("transfer.report.draw", lambda document: {})
 
 
 @pytest.fixture
@@ -428,7 +428,7 @@ def test_the_same_study_gives_the_same_bytes(tmp_path: Path) -> None:
         write(study(GOOD, BAD), tmp_path / name)
     assert dict(files(tmp_path / "a")) == dict(files(tmp_path / "b"))
     drawn = {"jumpstart", "asymptotic", "total_reward", "time_to_threshold", "learning_curves"}
-    drawn |= {"learning_curves_charged"}
+    drawn |= {"learning_curves_charged", "survival", "profile"}
     assert {file.stem for file in (tmp_path / "a" / "figures").glob("*.svg")} == drawn
     assert {file.stem for file in (tmp_path / "a" / "figures").glob("*.png")} == drawn
 
@@ -489,10 +489,10 @@ def test_the_verb_writes_the_report_again(
 
     monkeypatch.setattr("transfer.study.store.collect", lambda spec, root: study(GOOD))
     (tmp_path / "made-up.toml").write_text(TOML)
-    report(str(tmp_path / "made-up.toml"), runs=str(tmp_path), results=tmp_path / "results")
+    report([str(tmp_path / "made-up.toml")], runs=str(tmp_path), results=tmp_path / "results")
     page = tmp_path / "results" / "made-up" / "report.html"
     assert capsys.readouterr().out == f"report: {page.resolve()}\n"
     assert page.is_file()
-    report(str(tmp_path / "made-up.toml"), runs=str(tmp_path), results=tmp_path / "results", json=True)
+    report([str(tmp_path / "made-up.toml")], runs=str(tmp_path), results=tmp_path / "results", json=True)
     shown = json.loads(capsys.readouterr().out)
     assert shown == json.loads((page.parent / "results.json").read_text())

@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from agents import files
 from envs.errors import ConfigError
-from transfer.report import figures, page
+from transfer.report import figures, page, shares
 from transfer.report.results import results
 from transfer.study.data import DialData, StudyData
 
@@ -41,7 +43,7 @@ def write(data: StudyData | DialData, folder: str | Path, video: str | Path | No
 def write_document(document: dict[str, Any], folder: Path, video: str | Path | None = None) -> dict[str, Any]:
     """Write the report of what was worked out already. Raises ConfigError if the video is not there."""
     shown = _link(folder, video)
-    drawn = figures.draw(document)
+    drawn = draw(document)
     svg = {name: figures.to_svg(figure, name) for name, figure in drawn.items()}
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     for name, figure in drawn.items():
@@ -52,6 +54,11 @@ def write_document(document: dict[str, Any], folder: Path, video: str | Path | N
     files.write_text(folder / "report.md", page.markdown(document, svg, shown))
     files.write_json(folder / "results.json", document)
     return document
+
+
+def draw(document: dict[str, Any]) -> dict[str, Figure]:
+    """The figures of a page by file name."""
+    return {**figures.draw(document), **shares.draw(document)}
 
 
 def _link(folder: Path, video: str | Path | None) -> str | None:

@@ -5,13 +5,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from transfer.report import method
+from transfer.report import again, method
 from transfer.report.page import Cell, Table, cell, render, table
-from transfer.report.words import NAMES, p_value, steps_text
+from transfer.report.words import LEVEL_NAMES, NAMES, p_value, steps_text
 
 LEVELS = {"jumpstart": "initial", "asymptotic": "final"}
 """Which of an arm's own levels stands beside a primary metric; beside all others the total reward."""
-LEVEL_NAMES = {"initial": "first evaluation", "final": "final performance", "total_reward": "total reward"}
 
 
 def html(document: dict[str, Any], figures: Mapping[str, str]) -> str:
@@ -56,6 +55,7 @@ def _context(document: dict[str, Any]) -> dict[str, Any]:
         ],
         "how": [pair for pair in method.how(how) if pair[0] not in ("Scores", "Thresholds", "Target steps")],
         "provenance": method.provenance(document),
+        **again.context(document),
     }
 
 

@@ -96,21 +96,20 @@ def over_distance(document: dict[str, Any]) -> Figure:
     panels = list(dict.fromkeys((primary, "jumpstart")))
     styles = {"arms": dict.fromkeys(["scratch", *dial["arms"]])}
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.9 * len(panels) + 0.4, 3.4), layout="constrained")
+        figure = Figure(figsize=(4.6, 0.5 + 2.8 * len(panels)), layout="constrained")
         FigureCanvasAgg(figure)
-        drawn = figure.subplots(1, len(panels), squeeze=False)[0]
+        drawn = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
         for axes, metric in zip(drawn, panels, strict=True):
             axes.axhline(0, color=MUTED, linewidth=1)
             for name, arm in dial["arms"].items():
                 entries = [entry.get("saved", entry) for entry in arm[metric]]
-                _over_values(axes, dial["values"], entries, {"label": name, **_style(styles, name)})
+                _over_values(axes, dial["values"], entries, {"label": name, **style_of(styles, name)})
             _dial_axis(axes, dial)
             steps = metric == "time_to_threshold"
             axes.set_ylabel("target steps saved" if steps else "difference from scratch")
             name = NAMES[metric]
             axes.set_title(f"{name[0].upper()}{name[1:]}" + (" (primary)" if metric == primary else ""), loc="left")
-        handles, labels = drawn[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=min(len(dial["arms"]), 4), handlelength=3)
+        legend(figure, drawn[0])
     return figure
 
 
@@ -136,11 +135,11 @@ def _dial_axis(axes: Axes, dial: dict[str, Any]) -> None:
 
 def _learning_curves(document: dict[str, Any], arms: dict[str, Any], *, charged: bool = False) -> Figure:
     """Mean curves with their bands, and every seed faintly behind."""
-    figure, axes = _figure(5.8, 3.8)
+    figure, axes = axes_of(4.6, 3.6)
     steps = np.asarray(document["measured"]["steps"], dtype=np.float64)
     for name, arm in arms.items():
-        style, curve = _style(document, name), arm["curve"]
-        at = steps + (document["source"]["steps"] if charged and name != "scratch" else 0)
+        style, curve = style_of(document, name), arm["curve"]
+        at = steps + (arm["source_steps"] if charged else 0)
         if not charged:
             for seed in arm["per_seed"]:
                 axes.plot(at, seed["scores"], color=style["color"], linewidth=0.6, alpha=0.3)
@@ -149,11 +148,11 @@ def _learning_curves(document: dict[str, Any], arms: dict[str, Any], *, charged:
         often = max(1, len(at) // 8)
         axes.plot(at, curve["mean"], label=name, linewidth=1.9, markersize=4.5, markevery=often, **style)
     _levels(document, axes, [value for arm in arms.values() for s in arm["per_seed"] for value in s["scores"]])
-    axes.xaxis.set_major_formatter(FuncFormatter(_steps))
+    axes.xaxis.set_major_formatter(FuncFormatter(short_steps))
     axes.set_xlabel("steps, the source's counted first" if charged else "target steps")
     axes.set_ylabel("mean return")
     axes.margins(x=0.01)
-    figure.legend(loc="outside upper left", ncols=min(len(arms), 4), handlelength=3, columnspacing=1.4)
+    legend(figure, axes)
     return figure
 
 
@@ -174,11 +173,11 @@ def _levels(document: dict[str, Any], axes: Axes, values: list[float]) -> None:
 def _differences(document: dict[str, Any], arms: dict[str, Any], metric: str) -> Figure:
     """Each arm's difference from scratch with its interval, and every seed's."""
     level = {"jumpstart": "initial", "asymptotic": "final", "total_reward": "total_reward"}[metric]
-    figure, axes = _figure(4.6, 1.15 + 0.42 * len(arms))
+    figure, axes = axes_of(4.6, 1.15 + 0.42 * len(arms))
     centre = arms["scratch"]["levels"][level]["value"]
     axes.axvline(0, color=MUTED, linewidth=1)
     for row, (name, arm) in enumerate(arms.items()):
-        style = _style(document, name)
+        style = style_of(document, name)
         dots = [seed[level] - centre for seed in arm["per_seed"]]
         _row(axes, row, dots, style)
         entry = arm[metric] if name != "scratch" else {"value": 0.0, "low": None, "high": None}
@@ -191,10 +190,10 @@ def _differences(document: dict[str, Any], arms: dict[str, Any], metric: str) ->
 
 def _times(document: dict[str, Any], arms: dict[str, Any]) -> Figure:
     """Restricted mean time to the foremost threshold; a seed that never reached it is an arrow at the budget."""
-    figure, axes = _figure(4.6, 1.15 + 0.42 * len(arms))
+    figure, axes = axes_of(4.6, 1.15 + 0.42 * len(arms))
     budget = document["measured"]["budget"]
     for row, (name, arm) in enumerate(arms.items()):
-        style, entry = _style(document, name), arm["time_to_threshold"]
+        style, entry = style_of(document, name), arm["time_to_threshold"]
         first = [seed["time_to_threshold"][0] for seed in arm["per_seed"]]
         _row(axes, row, [time["steps"] for time in first if time["reached"]], style)
         lost = [time["steps"] for time in first if not time["reached"]]
@@ -206,7 +205,7 @@ def _times(document: dict[str, Any], arms: dict[str, Any]) -> Figure:
     axes.text(1.02, -0.75, "solved", transform=axes.get_yaxis_transform(), va="center", fontsize=8, color=MUTED)
     _rows(axes, list(arms))
     axes.set_xlim(-0.03 * budget, 1.04 * budget)
-    axes.xaxis.set_major_formatter(FuncFormatter(_steps))
+    axes.xaxis.set_major_formatter(FuncFormatter(short_steps))
     threshold = arms[next(iter(arms))]["time_to_threshold"]["threshold"]
     axes.set_xlabel(f"target steps to a return of {exact(threshold)}")
     axes.set_title(_title(document, "time_to_threshold"), fontsize=10, loc="left")
@@ -227,14 +226,24 @@ def _others(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [arm for name, arm in document["arms"].items() if name != "scratch" and arm["state"] != "failed"]
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def legend(figure: Figure, axes: Axes) -> None:
+    """The lines' names above the axes, as many beside each other as fit; further rows make the figure higher."""
+    handles, labels = axes.get_legend_handles_labels()
+    widest = max(map(len, labels), default=1)
+    columns = max(1, min(len(labels), 4, int(58 / (widest + 8))))
+    rows = -(-len(labels) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.2 * (rows - 1))
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, handlelength=3, columnspacing=1.4)
+
+
+def axes_of(width: float, height: float) -> tuple[Figure, Axes]:
     """Inches; no pyplot, so that nothing global remains."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
 
 
-def _style(document: dict[str, Any], name: str) -> dict[str, Any]:
+def style_of(document: dict[str, Any], name: str) -> dict[str, Any]:
     """An arm's colour, line and marker: scratch's are always the first."""
     names = ["scratch", *(other for other in document["arms"] if other != "scratch")]
     i = names.index(name)
@@ -275,7 +284,7 @@ def _rows(axes: Axes, names: list[str]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5))
 
 
-def _steps(x: float, _: object = None) -> str:
+def short_steps(x: float, _: object = None) -> str:
     """``50k``, ``1.5M``."""
     for size, unit in ((1e6, "M"), (1e3, "k")):
         if abs(x) >= size:

@@ -150,6 +150,14 @@ def seconds_of(run: dict[str, Any], kind: str) -> float:
     )
 
 
+def arm_time(document: dict[str, Any], name: str) -> str:
+    """CPU time of an arm's own runs; an en dash where the runs do not say."""
+    runs = document["provenance"].get("runs") or {}
+    keys = [key for seed in document["arms"][name]["per_seed"] for key in str(seed["run"]).split()]
+    seconds = sum(seconds_of(runs[key], "cpu") for key in keys if isinstance(runs.get(key), dict))
+    return _duration(seconds) if seconds else "–"
+
+
 def _duration(seconds: float) -> str:
     """``40 s``, ``12 min``, ``3.5 h``."""
     if seconds < 90:

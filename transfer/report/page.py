@@ -7,8 +7,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from transfer.report import method
-from transfer.report.words import NAMES, estimate, exact, interval, number, p_value, steps_text
+from transfer.report import again, method
+from transfer.report.words import LEVEL_NAMES, NAMES, estimate, exact, interval, number, p_value, steps_text
 
 TEMPLATES = Path(__file__).parent
 MOVING_PICTURES = (".gif", ".webp", ".apng")
@@ -61,12 +61,17 @@ def _context(document: dict[str, Any], video: str | None) -> dict[str, Any]:
         "times_caption": TIMES_CAPTION,
         "levels": _levels(document),
         "levels_caption": "Mean over seeds with its interval; the bands of the learning curves are made likewise.",
+        "aggregates": _aggregates(document),
+        "aggregates_caption": _aggregates_caption(document),
+        "costs": _costs(document) if charged else None,
+        "costs_caption": COSTS_CAPTION,
         "charged": _charged(document) if charged else None,
         "charged_caption": _charged_caption(document),
         "how": method.how(document),
         "provenance": method.provenance(document),
         "foremost": _foremost(document),
         "seeds": _seeds(document),
+        **again.context(document),
     }
 
 
@@ -79,14 +84,23 @@ def _card(document: dict[str, Any], name: str) -> dict[str, str]:
     elif verdict is None:
         state, badge = "baseline", f"baseline · {arm['n_seeds']} seeds"
     else:
-        state = (verdict["verdict"] or "none").replace(" ", "-")
-        badge = " · ".join(part for part in (verdict["verdict"] or "not tested", p_value(verdict["p"])) if part)
-    return {"name": name, "state": state, "badge": badge, "conclusion": arm["conclusion"]}
+        state = (verdict["verdict"] or "none").replace(" ", "-") if not arm["control"] else "control"
+        said = "control" if arm["control"] else verdict["verdict"] or "not tested"
+        badge = " · ".join(part for part in (said, p_value(verdict["p"])) if part)
+    return {
+        "name": name,
+        "state": state,
+        "badge": badge,
+        "conclusion": arm["conclusion"],
+        "limits": arm["limits"],
+    }
 
 
 ALT = {
     "learning_curves": "Learning curves",
     "learning_curves_charged": "Learning curves over all steps",
+    "survival": "Share of seeds that had reached the threshold by each step",
+    "profile": "Share of seeds above each return",
     **{metric: f"Dot plot of {name}" for metric, name in NAMES.items()},
 }
 TIMES_FIGURE = (
@@ -104,6 +118,10 @@ def _captions(document: dict[str, Any]) -> dict[str, str]:
         "asymptotic": f"The last tenth of the evaluations: {seeds}.",
         "total_reward": f"The area under the curve per step of the budget: {seeds}.",
         "time_to_threshold": TIMES_FIGURE,
+        "survival": "Kaplan and Meier: the share of seeds that had got there by each step, with its pointwise nominal "
+        "95 % interval. A seed that never did is censored at the budget, not dropped.",
+        "profile": "Performance profile: the share of seeds above each return, with its pointwise nominal 95 % "
+        "interval.",
         "learning_curves_charged": f"The same over all steps: the arms begin after {cost:,} steps of the source.",
     }
 
@@ -205,6 +223,54 @@ def _time_cell(entry: dict[str, Any]) -> Cell:
     if entry["saved"]["value"] is not None:
         parts.append(f"saves {estimate(entry['saved'])}")
     return {**shown, "note": "; ".join(parts)}
+
+
+def _aggregates(document: dict[str, Any]) -> Table:
+    """Mean, median, interquartile mean and optimality gap of the primary level, and the probability of improvement."""
+    kinds = ("mean", "median", "iqm", "optimality_gap", "improvement")
+    rows = []
+    for name, arm in document["arms"].items():
+        found = arm["aggregates"] or {}
+        rows.append((name, [cell(found.get(kind), signed=False) for kind in kinds]))
+    return table(["mean", "median", "interquartile mean", "optimality gap", "better than scratch"], rows)
+
+
+def _aggregates_caption(document: dict[str, Any]) -> str:
+    level = next((arm["aggregates"]["of"] for arm in document["arms"].values() if arm["aggregates"]), "total_reward")
+    return (
+        f"Of each seed's {LEVEL_NAMES[level]}, with nominal 95 % intervals. Interquartile mean: without the quarter of "
+        "the seeds at either end. Optimality gap: how far seeds fall short of the reference score, as a share of "
+        "reference − random. Better than scratch: the probability that a seed of the arm beats one of scratch."
+    )
+
+
+COSTS_CAPTION = (
+    "Steps of one seed. Time to threshold is the restricted mean, first with target steps alone, then with the "
+    "source's steps before them. Source paid after: the source's steps over the target steps saved to the threshold. "
+    "CPU time: of the arm's own runs, evaluation included, without the source's."
+)
+
+
+def _costs(document: dict[str, Any]) -> Table:
+    """What each arm took, with and without its source."""
+    budget = document["measured"]["budget"]
+    rows = []
+    for name, arm in document["arms"].items():
+        source = arm["source_steps"] if name != "scratch" else 0
+        charged = arm["charged"]["time_to_threshold"] if arm["charged"] else arm["time_to_threshold"]
+        cells = [_plain(steps_text(steps)) for steps in (source, budget, source + budget)]
+        cells += [_bare(entry) for entry in (arm["time_to_threshold"], charged)]
+        even = arm["break_even"] or {"value": None, "note": "needs no source"}
+        cells.append(cell(even, signed=False, text=lambda k: f"{number(k)} targets"))
+        cells.append(_plain(method.arm_time(document, name)))
+        rows.append((name, cells))
+    headings = ["source steps", "target steps", "together", "time to threshold", "with the source", "source paid after"]
+    return table([*headings, "CPU time"], rows)
+
+
+def _bare(entry: dict[str, Any]) -> Cell:
+    """A cell without its note, but for why there is no value."""
+    return cell(entry if entry["value"] is None else {**entry, "note": None}, signed=False)
 
 
 def _levels(document: dict[str, Any]) -> Table:

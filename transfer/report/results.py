@@ -9,7 +9,7 @@ import numpy as np
 
 from envs.errors import ConfigError
 from transfer import metrics, statistics
-from transfer.report import compare, controls, words
+from transfer.report import aggregated, compare, controls, words
 from transfer.report.compare import Entry
 from transfer.report.measured import BASELINE, METRICS, Measured
 from transfer.study.data import StudyData
@@ -43,6 +43,7 @@ def results_of(measured: Measured) -> dict[str, Any]:
     result["notes"] = [*words.notes(result), *controls.notes(result)]
     for name, arm in result["arms"].items():
         arm["conclusion"] = (controls if arm["control"] else words).conclusion(result, name)
+        arm["limits"] = words.limits(result, name)
     return result
 
 
@@ -73,6 +74,7 @@ def _arm(measured: Measured, name: str) -> dict[str, Any]:
         "break_even": _break_even(measured, name),
         "levels": compare.levels(measured.levels(name)) if len(scores) else None,
         "plateau": vars(measured.plateaus[name]) if len(scores) else None,
+        **aggregated.of_arm(measured, name),
         "curve": _curve(scores),
         "per_seed": _per_seed(measured, name),
         "nested": controls.nested(arm.nested),

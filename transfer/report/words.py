@@ -12,6 +12,8 @@ NAMES = {
     "time_to_threshold": "time to threshold",
 }
 """The metrics as they are read."""
+LEVEL_NAMES = {"initial": "first evaluation", "final": "final performance", "total_reward": "total reward"}
+"""What a seed scored, likewise."""
 
 
 def number(x: float | None, *, signed: bool = False) -> str:
@@ -84,6 +86,42 @@ def conclusion(document: dict[str, Any], name: str) -> str:
     turned = "dial" in document["measured"]["test"]["method"]
     over = "arms and all values of the dial" if turned else "arms"
     return f"{name} is {better} than scratch in {metric}: {found}, {p} over all {over}."
+
+
+def limits(document: dict[str, Any], name: str) -> str:
+    """One sentence on what may not be concluded about an arm; empty for scratch and where nothing may be at all."""
+    arm, verdict = document["arms"][name], document["arms"][name]["verdict"]
+    if verdict is None or arm["state"] == "failed":
+        return ""
+    if arm["control"]:
+        return "Not shown: that it helps or hurts; controls are compared, not tested."
+    if verdict["verdict"] in (None, "no evidence"):
+        return f"Not shown: that {name} makes no difference, or what its other metrics say, which were not tested."
+    return f"Not shown: {'; '.join(_not_shown(document, name))}."
+
+
+def _not_shown(document: dict[str, Any], name: str) -> Iterator[str]:
+    """What a reader might take for shown by a verdict, and is not."""
+    arm, helps = document["arms"][name], document["arms"][name]["verdict"]["verdict"] == "helps"
+    if helps and document["source"]["steps"]:
+        yield from _not_paid(document, arm)
+    shuffled = [other for other in document["arms"].values() if other["control"] == "shuffled teacher"]
+    if helps and not any(other["beside"] == name for other in shuffled):
+        yield "that what the source learnt is the cause, as no shuffled teacher was run beside it"
+    yield "anything about its other metrics, which were not tested"
+    yield f"what another {'checkpoint' if document['source']['shared'] else 'source'}, budget or game would give"
+
+
+def _not_paid(document: dict[str, Any], arm: dict[str, Any]) -> Iterator[str]:
+    """Whether the arm is worth its source's steps on this one target."""
+    entry = arm["charged"][document["primary"]]
+    entry = entry.get("saved", entry)
+    if entry["value"] is None or entry["low"] is None or entry["low"] > 0:
+        return
+    yield (
+        f"that it pays for its source on one target: with the source's {arm['source_steps']:,} steps charged the "
+        f"difference is {estimate(entry)}"
+    )
 
 
 def notes(document: dict[str, Any]) -> list[str]:

@@ -1,0 +1,68 @@
+"""How to cite a study, and how to run it again: what a page says at its end."""
+
+import hashlib
+import json
+from typing import Any
+
+
+def context(document: dict[str, Any]) -> dict[str, Any]:
+    """What the templates say: `cite`, `entry`, `again` and `study_file`."""
+    return {
+        "cite": _sentence(document),
+        "entry": _bibtex(document),
+        "again": _commands(document),
+        "study_file": json.dumps(document["file"], indent=1, ensure_ascii=False),
+    }
+
+
+def fingerprint(document: dict[str, Any]) -> str:
+    """Twelve digits of SHA-256 over what was measured: equal for equal numbers, whatever the templates look like."""
+    kept = {name: document[name] for name in ("study", "primary", "arms", "dial", "file") if name in document}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _games(document: dict[str, Any]) -> str:
+    file = document["file"]
+    source, target = file.get("source") or {}, file.get("target") or {}
+    games = [source.get("game") or source.get("run"), target.get("game")]
+    return " to ".join(str(game) for game in games if game) or "a target"
+
+
+def _commits(document: dict[str, Any]) -> list[str]:
+    runs = (document["provenance"].get("runs") or {}).values()
+    return sorted({str(run["commit"])[:12] for run in runs if isinstance(run, dict) and run.get("commit")})
+
+
+def _year(document: dict[str, Any]) -> str:
+    """The year in which the last of the runs began; empty where none says."""
+    runs = (document["provenance"].get("runs") or {}).values()
+    return max((str(run.get("started", ""))[:4] for run in runs if isinstance(run, dict)), default="")
+
+
+def _sentence(document: dict[str, Any]) -> str:
+    year, version = _year(document), document["measured"]["version"]
+    return (
+        f"“{document['study']}: transfer from {_games(document)}”, a study made with Headstart {version}"
+        f"{f', {year}' if year else ''}, results {fingerprint(document)}."
+    )
+
+
+def _bibtex(document: dict[str, Any]) -> str:
+    name, version = document["study"], document["measured"]["version"]
+    commits = _commits(document)
+    note = f"Headstart {version}{f', commit {commits[-1]}' if commits else ''}, results {fingerprint(document)}"
+    fields = {"title": f"{{{name}: transfer from {_games(document)}}}", "note": note, "year": _year(document)}
+    lines = [f"  {field} = {{{value}}}," for field, value in fields.items() if value]
+    key = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)
+    return "\n".join([f"@misc{{headstart-{key},", *lines, "}"])
+
+
+def _commands(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """Commands, each with what it does."""
+    name = document["study"]
+    return [
+        ("headstart study study.toml", "train what is missing and write this report; study.toml lies beside it"),
+        (f"headstart report {name}", "write the report again from the run folders"),
+        (f"headstart report {name} --export csv", "every evaluation episode, and every seed and metric, as tables"),
+        (f"headstart report {name} --tensorboard", "all arms' curves and hyperparameters for TensorBoard"),
+    ]
