@@ -1,13 +1,12 @@
-"""What the verdict and the intervals keep of their promises, by simulation: `python benchmarks/verdict.py`.
+"""What the verdict keeps of its promises on normal scores, by simulation: `python benchmarks/verdict.py`.
 
-Prints the table of docs/how-it-is-measured.md; a few minutes on one core.
+Prints the table of docs/how-it-is-measured.md; a few minutes on one core. `aa.py` asks the same of real runs, and
+`coverage.py` of the intervals.
 """
 
-import warnings
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
 
 from transfer import statistics
 
@@ -41,24 +40,8 @@ def shared_sources(generator: np.random.Generator) -> tuple[np.ndarray, dict[str
     return generator.normal(size=5), {name: 0.8 * source + 0.6 * generator.normal(size=5) for name in "abc"}
 
 
-def coverage(sample: Callable[[np.random.Generator, int], np.ndarray], mean: float, n: int) -> dict[str, float]:
-    """How often each kind of interval of a mean holds the mean."""
-    generator = np.random.default_rng(1)
-    inside = {"Student t": 0, "percentile": 0, "BCa": 0}
-    for _ in range(SIMULATIONS):
-        x = sample(generator, n)
-        found = statistics.mean_interval(x)
-        inside["Student t"] += found.low is not None and found.high is not None and found.low <= mean <= found.high
-        for kind in ("percentile", "BCa"):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # BCa of identical scores
-                ends = stats.bootstrap((x,), np.mean, n_resamples=999, method=kind, rng=generator).confidence_interval
-            inside[kind] += ends.low <= mean <= ends.high
-    return {kind: count / SIMULATIONS for kind, count in inside.items()}
-
-
 def main() -> None:
-    """Print both tables."""
+    """Print the table."""
     none, unit = (0.0, 1.0), {"b": (0.0, 1.0), "c": (0.0, 1.0)}
     cases: list[tuple[str, Draw, str]] = [
         ("three arms like scratch", normal(5, a=none, **unit), "abc"),
@@ -72,18 +55,6 @@ def main() -> None:
     for name, draw, nulls in cases:
         wrong, right = rates(draw, nulls, 200 if "10 seeds" in name else SIMULATIONS)
         print(f"{name:60}  {100 * wrong:4.1f} %  {100 * right:4.1f} %" if right else f"{name:60}  {100 * wrong:4.1f} %")
-    print("\ncoverage of nominal 95 % intervals of a mean")
-    for name, sample, mean in (
-        ("normal", lambda generator, n: generator.normal(size=n), 0.0),
-        (
-            "bimodal (0 or 1, noise 0.1)",
-            lambda generator, n: (generator.random(n) < 0.5) + generator.normal(0, 0.1, n),
-            0.5,
-        ),
-    ):
-        for n in (5, 10):
-            found = coverage(sample, mean, n)
-            print(f"{name:30} {n:2} seeds  " + "  ".join(f"{kind} {100 * rate:.1f} %" for kind, rate in found.items()))
 
 
 if __name__ == "__main__":

@@ -79,6 +79,18 @@ def ratio_interval(numerator: ArrayLike, denominator: ArrayLike) -> Interval:
     return _around(top * bottom / a, half, kind)
 
 
+def forward_transfer_interval(transfer: ArrayLike, scratch: ArrayLike) -> Interval:
+    """Of `metrics.forward_transfer`, 1 − (1 − A_T)/(1 − A_S): Fieller's interval, turned round; areas (n_seeds,).
+
+    None where scratch's area cannot be told from 1, which leaves nothing to gain.
+    """
+    left, base = (1 - np.asarray(area, dtype=np.float64) for area in (transfer, scratch))
+    found = ratio_interval(left, base)
+    if found.low is None or found.high is None:
+        return found
+    return Interval(1 - found.high, 1 - found.low, found.kind, found.note)
+
+
 def median_interval(times: ArrayLike, reached: ArrayLike) -> tuple[float | None, Interval]:
     """Median of times censored at the budget (n_seeds,), with an interval by order statistics.
 

@@ -8,6 +8,7 @@ A metric compares two arms; what it compares is one number per seed, and the fun
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,6 +140,26 @@ def gap_closed(area_transfer: ArrayLike, area_scratch: ArrayLike, area_reference
     if scratch == area_reference:
         raise ConfigError("gap closed: scratch's area is the reference's; nothing was left to gain")
     return (_mean(area_transfer) - scratch) / (area_reference - scratch)
+
+
+def forward_transfer(area_transfer: ArrayLike, area_scratch: ArrayLike) -> float:
+    """FT = (AUC − AUC_b) / (1 − AUC_b) of one target: the forward transfer of Continual World (Wołczyk et al. 2021).
+
+    AUC and AUC_b are mean areas (n_seeds,) of the arm and of scratch, normalised so that 1 is the most there is:
+    success rates there, `normalise`d returns here. It is the gap closed; its interval is
+    `intervals.forward_transfer_interval`. Raises ConfigError where scratch's area is 1 or more.
+    """
+    if _mean(area_scratch) >= 1:
+        raise ConfigError(
+            f"forward transfer: scratch's normalised area is {_mean(area_scratch):.3g}; it should be below 1"
+        )
+    return gap_closed(area_transfer, area_scratch)
+
+
+def mean_forward_transfer(areas_transfer: Sequence[ArrayLike], areas_scratch: Sequence[ArrayLike]) -> float:
+    """FT = (1/N) Σᵢ FTᵢ over N targets, each of areas (n_seeds,)."""
+    pairs = zip(areas_transfer, areas_scratch, strict=True)
+    return float(np.mean([forward_transfer(own, base) for own, base in pairs]))
 
 
 def normalise(scores: ArrayLike, random: float, reference: float) -> Array:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from envs.errors import ConfigError
-from transfer import metrics
+from transfer import intervals, metrics
 
 STEPS = np.array([0, 100, 200, 400])
 SCRATCH = np.array([[0.0, 0.0, 10.0, 20.0], [2.0, 4.0, 6.0, 8.0]])
@@ -53,6 +53,28 @@ def test_transfer_ratio_and_gap_closed() -> None:
     assert metrics.transfer_ratio([0.5, 0.7], [0.4, 0.4]) == pytest.approx(0.5)
     assert metrics.gap_closed([0.5, 0.7], [0.4, 0.4]) == pytest.approx(0.2 / 0.6)
     assert metrics.gap_closed([20.0], [10.0], 30.0) == pytest.approx(0.5)
+
+
+def test_forward_transfer_by_hand() -> None:
+    # AUC 0.6 against 0.2 of 1: half of what was left; and nothing gained, nothing lost
+    assert metrics.forward_transfer([0.5, 0.7], [0.1, 0.3]) == pytest.approx(0.5)
+    assert metrics.forward_transfer([0.2], [0.2]) == 0
+    assert metrics.forward_transfer([0.0], [0.5]) == -1, "as bad as half of what there is"
+    both = metrics.mean_forward_transfer([[0.6], [0.0]], [[0.2], [0.5]])
+    assert both == pytest.approx((0.5 - 1) / 2)
+    with pytest.raises(ConfigError, match="scratch's normalised area is 1; it should be below 1"):
+        metrics.forward_transfer([1.0], [1.0])
+
+
+def test_forward_transfers_interval_holds_it_and_ends_where_there_is_something_to_gain() -> None:
+    own, base = [0.5, 0.7, 0.55, 0.65, 0.6], [0.1, 0.3, 0.25, 0.15, 0.2]
+    found = intervals.forward_transfer_interval(own, base)
+    turned = intervals.ratio_interval(1 - np.array(own), 1 - np.array(base))
+    assert found.low is not None
+    assert found.high is not None
+    assert turned.low is not None
+    assert found.low < metrics.forward_transfer(own, base) < found.high == 1 - turned.low
+    assert intervals.forward_transfer_interval(own, [0.9, 1.1, 1.0]).low is None
 
 
 def test_ratios_without_a_denominator_are_refused() -> None:
