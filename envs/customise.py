@@ -197,6 +197,7 @@ class BatchedSticky(VectorWrapper[Any, Any, Any, Any, Any]):
     def __init__(self, env: VectorEnv[Any, Any, Any], probability: float) -> None:
         super().__init__(env)
         self._probability = probability
+        _ = _base(self).np_random  # a grid world makes them when first asked; then they are part of its state
         self._last = np.zeros(env.num_envs, dtype=np.int64)
         self._fresh = np.ones(env.num_envs, dtype=np.bool_)
 

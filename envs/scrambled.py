@@ -123,6 +123,15 @@ class ScrambledVectorEnv(VectorEnv[Array, Array, Array]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._keys = np.zeros(num_envs, np.uint64)
 
+    @property  # type: ignore[override]  # as SyncVectorEnv's
+    def np_random(self) -> tuple[np.random.Generator, ...]:
+        """One generator an environment: the game's."""
+        return self.game.np_random
+
+    @np_random.setter  # type: ignore[override]
+    def np_random(self, value: Sequence[np.random.Generator]) -> None:
+        self.game.np_random = value
+
     def observe(self) -> Array:
         """What the agents see now: (n_envs, features) float32."""
         return self.scramble.observe(self.game.observe(), self._keys, self.game._steps)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from envs import generators
 from envs.errors import ConfigError
 from envs.grid import render
 from envs.grid.dials import setting
@@ -47,6 +48,23 @@ class GridVectorEnv(VectorEnv[Any, Array, Array]):
         self.single_observation_space, self.single_action_space = self.worlds.spaces()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        self._seeds: list[int | None] = [None] * num_envs
+        self._generators: list[np.random.Generator] = []
+
+    @property  # type: ignore[override]  # as SyncVectorEnv's
+    def np_random(self) -> tuple[np.random.Generator, ...]:
+        """One generator an environment, for wrappers: the worlds have a chance of their own.
+
+        They are what `GridEnv.np_random` is for the same seeds. Who never asks for them pays nothing: only from then on
+        are they made, seeded, and part of the state.
+        """
+        if not self._generators:
+            self._generators = [generators.from_seed(seed) for seed in self._seeds]
+        return tuple(self._generators)
+
+    @np_random.setter  # type: ignore[override]
+    def np_random(self, value: Sequence[np.random.Generator]) -> None:
+        self._generators = list(value)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -59,6 +77,10 @@ class GridVectorEnv(VectorEnv[Any, Array, Array]):
         """
         seeds, which = each_seed(seed, self.num_envs), to_reset(options, self.num_envs)
         self.worlds.seed(which, [seeds[index] for index in which.tolist()])
+        for index in which.tolist():
+            self._seeds[index] = seeds[index] if seeds[index] is not None else self._seeds[index]
+            if self._generators and seeds[index] is not None:
+                self._generators[index] = generators.from_seed(seeds[index])
         self.worlds.start(which)
         return self.observe(), {}
 
@@ -97,11 +119,14 @@ class GridVectorEnv(VectorEnv[Any, Array, Array]):
 
     def get_state(self) -> dict[str, Array]:
         """All that decides what follows, but the game: copies, each with a leading axis of n_envs."""
-        return self.worlds.get_state()
+        drawn = {"generators": generators.to_array(self._generators)} if self._generators else {}
+        return {**self.worlds.get_state(), **drawn}
 
     def set_state(self, state: dict[str, Array]) -> None:
         """Go on from what `get_state` returned. Raises ConfigError if that is of other worlds."""
         self.worlds.set_state(state)
+        if "generators" in state:
+            self._generators = generators.from_array(state["generators"])
 
 
 def _put(observations: Any, which: Array, others: Any) -> None:

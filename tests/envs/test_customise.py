@@ -195,6 +195,43 @@ def test_sticky_actions_repeat_as_often_as_they_should(probability: float) -> No
     assert repeated.mean() == pytest.approx(probability, abs=error)
 
 
+@pytest.mark.parametrize(
+    "game", ["headstart/Empty-5x5-v0", "headstart/DoorKey-5x5-v0", LISTED, "headstart/CartPoleShuffled-v1"]
+)
+def test_sticky_actions_are_the_same_batched_and_one_by_one(game: str) -> None:
+    change = Change(sticky=0.4, time_limit=25)
+    batched, objects = made(change, "batched", game=game), made(change, "dummy", game=game)
+    trail = rollout(batched, 80)
+    assert trail == rollout(objects, 80)
+    assert trail != rollout(made(change, "batched", seed=7, game=game), 80)
+    assert trail != rollout(made(Change(time_limit=25), "batched", game=game), 80)
+
+
+def test_a_sticky_grid_world_goes_on_from_its_state() -> None:
+    change = Change(sticky=0.5)
+    venv, other = (made(change, "batched", seed=seed, game="headstart/Empty-5x5-v0") for seed in (6, 60))
+    assert isinstance(venv, BatchedVecEnv)
+    assert isinstance(other, BatchedVecEnv)
+    venv.reset(), other.reset()
+    actions = np.random.default_rng(0).integers(0, 7, (60, 3))
+    for row in actions[:20]:
+        venv.step(row)
+    other.set_state(venv.get_state())
+    for row in actions[20:]:
+        assert np.array_equal(venv.step(row)[0], other.step(row)[0])
+    assert all(np.array_equal(array, other.get_state()[name]) for name, array in venv.get_state().items())
+    assert "generators" not in made(Change(), "batched", game="headstart/Empty-5x5-v0").get_state()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("game", ["headstart/Empty-5x5-v0", LISTED])
+def test_each_environment_draws_for_itself(game: str) -> None:
+    """Environment 1 of three is the single one of its seed, whatever its neighbours do."""
+    three, one = made(Change(sticky=0.5), n_envs=3, game=game), made(Change(sticky=0.5), n_envs=1, seed=7, game=game)
+    three.reset(), one.reset()
+    for actions in np.random.default_rng(0).integers(0, 2, (60, 3)):
+        assert np.array_equal(three.step(actions)[0][1], one.step(actions[1:2])[0][0])
+
+
 def test_an_episode_starts_without_a_last_action() -> None:
     for backend in ("batched", "dummy"):
         venv = made(Change(sticky=0.999, time_limit=2, actions=(0, 1)), backend, n_envs=1)
