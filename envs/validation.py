@@ -40,6 +40,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         .replace("an object", "a table")
         .replace("a valid tuple", "a list")
         .replace("a valid list", "a list")
+        .replace("a valid array", "a list")
         .replace("a valid dictionary", "a table")
         .strip()
     )

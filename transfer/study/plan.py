@@ -138,7 +138,7 @@ def _plan(study: Study, root: Path) -> Plan:
 def _runs(study: Study, variant: Variant, config: RunConfig, origins: "Origins") -> Iterator[PlannedRun]:
     """The runs of one arm, by source seed where it starts from several, and by seed."""
     if variant.control == "source budget":
-        config = _continued(config, origins.steps)
+        config = continued(config, origins.steps)
     if variant.arm == SCRATCH:
         for seed in study.seeds:
             yield PlannedRun(variant.name, seed, _with_seed(config, seed), shift=config.evaluation.through)
@@ -152,7 +152,7 @@ def _runs(study: Study, variant: Variant, config: RunConfig, origins: "Origins")
         yield PlannedRun(variant.name, seed, carried, source if origins.runs else None, source_seed=source_seed)
 
 
-def _continued(config: RunConfig, source_steps: int) -> RunConfig:
+def continued(config: RunConfig, source_steps: int) -> RunConfig:
     """Scratch with the source's budget before the target's, evaluated from there on as the target's runs are."""
     every = config.evaluation.grid(config.steps)[1]
     evaluation = config.evaluation.model_copy(update={"every": every, "through": source_steps})
