@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Callable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -99,7 +101,12 @@ class RunConfig(BaseModel):
 
 
 def _version(distribution: str) -> str | None:
+    return _found(version, distribution)
+
+
+@cache  # reading a package's metadata takes a millisecond, and a sweep has 10,000 keys
+def _found(ask: Callable[[str], str], distribution: str) -> str | None:
     try:
-        return version(distribution)
+        return ask(distribution)
     except PackageNotFoundError:
         return None

@@ -77,6 +77,33 @@ def read_evaluations(path: Path, episodes: int, grid: Sequence[int] | None = Non
     )
 
 
+WIDEST = 128
+"""Bytes that a row takes at most."""
+
+
+def last_evaluation(path: Path, episodes: int) -> tuple[int, float] | None:
+    """The step and the mean return of the last whole evaluation, from the file's end alone; None without one.
+
+    Raises CheckpointError if the end holds no evaluations.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - 2 * episodes * WIDEST))
+            lines = file.read().decode(errors="replace").split("\n")[1:-1]  # the first is cut, or the header
+    except FileNotFoundError:
+        return None
+    rows = [_row(line.split(",")) for line in lines]
+    while rows and (rows[-1] is None or rows[-1][1] != episodes - 1):  # cut off, or still being written
+        rows.pop()
+    if not rows:
+        return None
+    last = rows[-episodes:]
+    if len(last) < episodes or any(row is None or row[0] != rows[-1][0] for row in last):  # type: ignore[index]
+        raise CheckpointError(f"{path}: expected evaluations of {episodes} episodes each")
+    return int(last[-1][0]), float(np.mean([row[3] for row in last if row is not None]))  # type: ignore[index]
+
+
 def _lines(path: Path, whole: bool) -> list[list[str]]:
     """The cells of every line after the header. Where not all of the file is needed it may be missing or begun only."""
     header = ",".join(EVALUATION_COLUMNS)

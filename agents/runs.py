@@ -59,6 +59,14 @@ class Run:
         file = self.path / "FAILED"
         return file.read_text(encoding="utf-8").strip() if file.exists() else None
 
+    def log_tail(self, lines: int) -> tuple[str, ...]:
+        """The last lines of its log; none where there is no log."""
+        try:
+            text = (self.path / "log.txt").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ()
+        return tuple([line for line in text.splitlines() if line.strip()][-lines:])
+
     @property
     def locked(self) -> bool:
         """Whether a process is training it now."""

@@ -73,7 +73,7 @@ def test_a_study_is_run_looked_at_and_run_again(here: Path, capsys: pytest.Captu
 
     assert run(["status", "typed"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["arm", "done", "running", "failed", "waiting", "steps", "last", "return"]
+    assert lines[0].split() == ["arm", "done", "running", "failed", "waiting", "steps", "last", "return", "left"]
     assert [line.split()[:6] for line in lines[1:]] == [
         [arm, "1", "0", "0", "0", "100"] for arm in ("source", "scratch", "finetune")
     ]

@@ -19,9 +19,11 @@ from agents.runs import Run, list_runs
 from envs.errors import HeadstartError
 from transfer.study.execute import run_study
 from transfer.study.plan import plan
-from transfer.study.pool import Event, ended_how
+from transfer.study.pool import ended_how
+from transfer.study.scheduling import Event
 from transfer.study.spec import load_study
-from transfer.study.store import collect, study_status
+from transfer.study.standing import study_status
+from transfer.study.store import collect
 
 ROOT = Path(__file__).parents[2]
 SMALL = "set = { n_envs = 2, n_steps = 32, batch_size = 64, n_epochs = 2 }"
@@ -201,14 +203,14 @@ def test_a_run_that_another_process_trains_is_waited_for(finished: tuple[Path, R
             kwargs={"root": root, "results": tmp_path / "results", "on_event": recorder},
         )
         waiting.start()
-        _wait_for(lambda: recorder.of("started") != [])
+        _wait_for(lambda: recorder.of("held") != [])
         time.sleep(1.0)
         assert waiting.is_alive()
         assert recorder.of("done") == []
         (root / held.key / "DONE").touch()
     waiting.join(20)
     assert recorder.of("done") == [("done", str(held))]
-    assert recorder.of("evaluated") == [], "it was read, not trained again"
+    assert recorder.of("started", "evaluated") == [], "it was read, not trained again"
 
 
 def test_a_game_that_raises_fails_its_own_runs_only(fragile: Path) -> None:
@@ -227,6 +229,9 @@ def test_a_game_that_raises_fails_its_own_runs_only(fragile: Path) -> None:
     assert "the pole broke" in text
     assert "\n" not in text
     assert sorted(recorder.of("failed")) == [("failed", "source seed 0"), ("failed", "source seed 1")]
+    assert sorted(recorder.of("retried")) == [("retried", "source seed 0"), ("retried", "source seed 1")]
+    (told, _) = [event for event in recorder.events if event.kind == "failed"]
+    assert any("the pole broke" in line for line in told.log), "the last lines of its log"
     assert sorted(recorder.of("skipped")) == [("skipped", "finetune seed 0"), ("skipped", "finetune seed 1")]
     assert sorted(recorder.of("done")) == [("done", "scratch seed 0"), ("done", "scratch seed 1")]
     phases = {(run.arm, run.phase) for run in study_status(load_study(fragile / "small.toml"), fragile / "runs")}

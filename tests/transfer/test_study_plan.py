@@ -14,7 +14,7 @@ from envs.errors import CheckpointError, HeadstartError, UnknownName
 from transfer.study import check as checking
 from transfer.study.check import check
 from transfer.study.plan import Plan, plan
-from transfer.study.pool import in_order
+from transfer.study.order import in_order
 from transfer.study.spec import Study, parse_study
 
 BASE = """

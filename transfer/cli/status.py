@@ -9,7 +9,8 @@ import typer
 from transfer.cli.console import JsonOption, RunsOption
 
 if TYPE_CHECKING:
-    from transfer.study.store import RunStatus
+    from transfer.study.plan import Plan
+    from transfer.study.standing import Forecast, RunStatus
 
 
 def status(
@@ -18,18 +19,22 @@ def status(
     results: Annotated[Path, typer.Option("--results", help="Where results go.")] = Path("results"),
     json: JsonOption = False,
 ) -> None:
-    """Say of each arm how many runs are done, running, failed and waiting."""
+    """Say of each arm how many runs are done, running, failed and waiting, and when it should be done."""
     from agents.runs import runs_root
     from transfer.cli.console import emit_json
+    from transfer.study.plan import plan
     from transfer.study.spec import load_study
-    from transfer.study.store import study_status
+    from transfer.study.standing import forecast, statuses
 
     spec = load_study(study_file(study, results))
-    found = study_status(spec, runs_root(runs))
+    planned = plan(spec, runs_root(runs))
+    found = statuses(planned)
+    ahead = forecast(planned, found)
     if json:
-        emit_json({"study": spec.name, "runs": [_plain(run) for run in found]})
+        left = None if ahead is None else round(ahead.seconds, 1)
+        emit_json({"study": spec.name, "seconds_left": left, "runs": [_plain(run) for run in found]})
     else:
-        _show(found)
+        _show(planned, found, ahead)
 
 
 def _plain(run: "RunStatus") -> dict[str, object]:
@@ -52,23 +57,34 @@ def study_file(study: str, results: Path) -> Path:
     raise did_you_mean("study", study, [file.parent.name for file in results.glob("*/study.toml")])
 
 
-def _show(found: "list[RunStatus]") -> None:
-    from transfer.cli.console import say, table
+def _show(planned: "Plan", found: "list[RunStatus]", ahead: "Forecast | None") -> None:
+    from agents.runs import Run
+    from transfer.cli.console import counted, say, table
+    from transfer.cli.study import duration
+    from transfer.study.scheduling import TAIL
 
     rows = []
-    for arm in dict.fromkeys(_arm(run) for run in found):
-        of_arm = [run for run in found if _arm(run) == arm]
+    by_arm: dict[str, list[RunStatus]] = {}
+    for run in found:
+        by_arm.setdefault(_arm(run), []).append(run)
+    for arm, of_arm in by_arm.items():
         counts = [str(sum(run.phase == phase for run in of_arm)) for phase in ("done", "running", "failed", "waiting")]
         taken = sum(run.steps if run.phase == "done" else run.step for run in of_arm)
         total = sum(run.steps for run in of_arm)
         scores = [run.score for run in of_arm if run.score is not None]
         last = f"{sum(scores) / len(scores):.2f}" if scores else ""
-        rows.append([arm, *counts, f"{100 * taken // total} %", last])
-    headings = ["arm", "done", "running", "failed", "waiting", "steps", "last return"]
+        left = None if ahead is None else ahead.arms.get((of_arm[0].arm, of_arm[0].at))
+        rows.append([arm, *counts, f"{100 * taken // total} %", last, "" if left is None else duration(left)])
+    headings = ["arm", "done", "running", "failed", "waiting", "steps", "last return", "left"]
     table(headings, rows, right=headings[1:])
     for run in found:
         if run.phase == "failed":
             say(f"{_arm(run)} seed {run.seed} failed: {run.line}")
+            for line in Run(planned.root / run.key).log_tail(TAIL):
+                say(f"    {line}")
+    if ahead is not None:
+        running = len({run.key for run in found if run.phase == "running"})
+        say(f"about {duration(ahead.seconds)} left with {counted(running, 'run')} at once")
 
 
 def _arm(run: "RunStatus") -> str:

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from agents import files
 from agents.runs import runs_root
-from envs.errors import ConfigError, HeadstartError
+from envs.errors import HeadstartError
 from transfer.study.check import check
+from transfer.study.places import place_of
 from transfer.study.plan import Plan, plan
-from transfer.study.pool import Event, OnEvent, cores, train_all
+from transfer.study.scheduling import Event, OnEvent, Place, train_all
 from transfer.study.spec import load_study
 from transfer.study.store import collect
 
@@ -18,6 +19,7 @@ def run_study(
     root: str | Path | None = None,
     results: str | Path = "results",
     workers: int | None = None,
+    on: str | None = None,
     on_event: OnEvent | None = None,
 ) -> Path:
     """Run a study file and write its report. Runs that are finished already are not trained again.
@@ -30,6 +32,7 @@ def run_study(
         root: where runs live; by default $HEADSTART_RUNS, else ./runs.
         results: the folder in which the study's own is made.
         workers: runs trained at once; by default one a core.
+        on: where runs are trained: ``here``, ``ray://HOST:PORT``, ``slurm``; as `transfer.study.places.place_of`.
         on_event: told whatever happens to a run.
 
     Returns:
@@ -39,9 +42,10 @@ def run_study(
         HeadstartError: the study makes no sense, and nothing was trained; or some runs failed, and the report is of
             the others.
     """
-    planned = plan(load_study(path), runs_root(root))
+    where = runs_root(root)
+    planned = plan(load_study(path), where)
     check(planned)
-    return execute(planned, path, results=results, workers=workers, on_event=on_event)
+    return execute(planned, path, results=results, place=place_of(on, where, workers), on_event=on_event)
 
 
 def execute(
@@ -49,17 +53,15 @@ def execute(
     path: str | Path,
     *,
     results: str | Path = "results",
-    workers: int | None = None,
+    place: Place,
     on_event: OnEvent | None = None,
 ) -> Path:
     """Train what a checked plan lacks, and write the report; as `run_study`, which see."""
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers: found {workers}, expected at least 1")
     planned.root.mkdir(parents=True, exist_ok=True)
     folder = Path(results) / planned.study.name
     folder.mkdir(parents=True, exist_ok=True)
     files.write_text(folder / "study.toml", Path(path).read_text(encoding="utf-8"))
-    failures = train_all(planned, workers or cores(), on_event or _silent)
+    failures = train_all(planned, place, on_event or _silent)
     if not failures:
         return write_report(planned, folder)
     try:

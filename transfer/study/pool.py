@@ -1,21 +1,21 @@
-"""A pool of processes, one a run: what can start starts, what fails takes only its dependants with it."""
+"""Runs trained on this machine: a pool of processes, one a run, as many as asked for and as fit into the memory."""
 
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.context import BaseContext, ForkServerContext, SpawnContext
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
-from transfer.study.plan import Plan, PlannedRun
-from transfer.study.worker import Message, work
-
-ATTEMPTS = 2
-"""How often a run is tried whose process dies without a word."""
+from transfer.study import memory
+from transfer.study.plan import PlannedRun
+from transfer.study.scheduling import Message
+from transfer.study.worker import work
 
 GRACE = 0.3
 """Seconds that workers have to end when told to, before they are killed."""
@@ -30,169 +30,96 @@ ENVIRONMENT = {
 """The server's, and so its workers': libraries read how many threads to take when they are loaded."""
 
 
-@dataclass(frozen=True)
-class Event:
-    """Something happened to a run."""
-
-    kind: Literal["started", "step", "evaluated", "done", "failed", "skipped", "retried"]
-    run: PlannedRun
-    step: int = 0
-    """Steps taken."""
-    score: float | None = None
-    """Mean return of an evaluation."""
-    line: str = ""
-    """Why it failed, was skipped or is tried again."""
-
-
-OnEvent = Callable[[Event], None]
-
-
-def train_all(plan: Plan, workers: int, on_event: OnEvent) -> dict[str, str]:
-    """Train what is unfinished, `workers` runs at once, the longest way to the end first.
-
-    Returns why runs are missing, a line for each, by key. However it is left, no worker is left running.
-    """
-    pool = _Pool(plan, workers, on_event)
-    try:
-        while pool.running or pool.queue:
-            pool.skip()
-            pool.start()
-            pool.listen()
-    finally:
-        pool.stop()
-    return pool.failures
-
-
 @dataclass
 class _Worker:
     """One process that trains one run."""
 
     planned: PlannedRun
-    attempt: int
     process: Any
     connection: Any
+    size: int
+    """Bytes that it is expected to take at its peak."""
+    taken: int = 0
+    """Bytes that it was seen to take."""
     last: Message | None = None
 
 
 @dataclass
-class _Pool:
-    plan: Plan
+class Pool:
+    """Worker processes on this machine: a `transfer.study.scheduling.Place`."""
+
+    root: Path
+    """Where runs live."""
     workers: int
-    on_event: OnEvent
-    context: BaseContext = field(init=False)
-    queue: list[PlannedRun] = field(init=False)
-    running: list[_Worker] = field(default_factory=list)
-    failures: dict[str, str] = field(default_factory=dict)
-    finished: set[str] = field(default_factory=set)
+    attempts: int = 2
+    running: dict[str, _Worker] = field(default_factory=dict)
+    """By key."""
+    context: BaseContext | None = None
 
-    def __post_init__(self) -> None:
-        self.queue = in_order(self.plan)
-        if self.queue:
-            self.context = _context()
+    def fits(self, size: int) -> bool:
+        """Whether the memory that is free holds it, after what those that are running have still to take."""
+        free = memory.available()
+        if free is None:
+            return True
+        promised = sum(max(0, worker.size - worker.taken) for worker in self.running.values())
+        return promised + size <= memory.FREE * free
 
-    def skip(self) -> None:
-        """Give up runs whose source failed."""
-        for planned in [planned for planned in self.queue if planned.after in self.failures]:
-            self.queue.remove(planned)
-            self._missing(planned, "its source run failed", "skipped")
+    def start(self, planned: PlannedRun, size: int) -> None:
+        """Start a process."""
+        self.context = self.context or _context()
+        receiving, sending = self.context.Pipe(duplex=False)
+        arguments = (sending, planned.config, self.root.resolve())
+        process = self.context.Process(target=work, args=arguments, name=str(planned))  # type: ignore[attr-defined]
+        with _interrupts_blocked():  # a worker that was started is known
+            process.start()
+            self.running[planned.key] = _Worker(planned, process, receiving, size)
+        sending.close()
 
-    def start(self) -> None:
-        """Start what can start; runs that another process is training come last."""
-        while len(self.running) < self.workers and (ready := [run for run in self.queue if self._ready(run)]):
-            planned = min(ready, key=lambda run: self.plan.run(run).locked)
-            self.queue.remove(planned)
-            if self.plan.run(planned).state == "done":  # by another process, meanwhile
-                self._done(planned)
-            else:
-                self._launch(planned, attempt=1)
-
-    def listen(self) -> None:
-        """Wait until workers say something or end, and take it in."""
-        if not self.running:
-            return
-        sources = [source for w in self.running for source in (w.connection, w.process.sentinel)]
-        heard = multiprocessing.connection.wait(sources)
-        for worker in list(self.running):
+    def listen(self, seconds: float) -> list[tuple[str, Message]]:
+        """Wait until workers say something or end, and hand it on."""
+        sources = [source for w in self.running.values() for source in (w.connection, w.process.sentinel)]
+        heard = multiprocessing.connection.wait(sources, seconds)
+        said = []
+        for key, worker in list(self.running.items()):
             ended = worker.process.sentinel in heard
             if ended or worker.connection in heard:
-                self._read(worker)
+                said += [(key, message) for message in _read(worker)]
             if ended or worker.last is not None:
-                self._close(worker)
+                said.append((key, self._close(key)))
+        return said
 
     def stop(self) -> None:
         """End all workers, at once if they do not end by themselves."""
-        for worker in self.running:
+        for worker in self.running.values():
             worker.process.terminate()
         deadline = time.monotonic() + GRACE
-        for worker in self.running:
+        for worker in self.running.values():
             worker.process.join(max(0.0, deadline - time.monotonic()))
             if worker.process.is_alive():
                 worker.process.kill()
 
-    def _ready(self, planned: PlannedRun) -> bool:
-        return planned.after is None or planned.after in self.finished or planned.after not in self.plan.unfinished
-
-    def _launch(self, planned: PlannedRun, attempt: int) -> None:
-        receiving, sending = self.context.Pipe(duplex=False)
-        arguments = (sending, planned.config, self.plan.root.resolve())
-        process = self.context.Process(target=work, args=arguments, name=str(planned))  # type: ignore[attr-defined]
-        with _interrupts_blocked():  # a worker that was started is known
-            process.start()
-            self.running.append(_Worker(planned, attempt, process, receiving))
-        sending.close()
-        self.on_event(Event("started", planned))
-
-    def _read(self, worker: _Worker) -> None:
-        try:
-            while worker.last is None and worker.connection.poll():
-                message = worker.connection.recv()
-                if message.kind in ("done", "failed"):
-                    worker.last = message
-                else:
-                    self.on_event(Event(message.kind, worker.planned, message.step, message.score))
-        except (EOFError, OSError):
-            worker.process.join(GRACE)  # it is ending: its sentinel says the rest
-
-    def _close(self, worker: _Worker) -> None:
-        """Take in how a worker ended."""
+    def _close(self, key: str) -> Message:
+        """How a worker ended."""
+        worker = self.running.pop(key)
         worker.process.join()
         worker.connection.close()
-        self.running.remove(worker)
-        planned = worker.planned
-        if worker.last is None:
-            self._died(worker)
-        elif worker.last.kind == "done":
-            self._done(planned)
-        else:
-            self._missing(planned, worker.last.line, "failed")
-
-    def _died(self, worker: _Worker) -> None:
-        """A process that ended without a word is tried once more."""
-        how = ended_how(worker.process.exitcode)
-        if worker.attempt < ATTEMPTS:
-            self.on_event(Event("retried", worker.planned, line=f"its process {how}; trying again"))
-            self._launch(worker.planned, worker.attempt + 1)
-        else:
-            self._missing(worker.planned, f"its process {how}, {ATTEMPTS} times", "failed")
-
-    def _done(self, planned: PlannedRun) -> None:
-        self.finished.add(planned.key)
-        self.on_event(Event("done", planned, planned.config.steps))
-
-    def _missing(self, planned: PlannedRun, line: str, kind: Literal["failed", "skipped"]) -> None:
-        self.failures[planned.key] = line
-        self.on_event(Event(kind, planned, line=line))
+        if worker.last is not None:
+            return worker.last
+        return Message("died", line=f"its process {ended_how(worker.process.exitcode)}", peak=worker.taken)
 
 
-def in_order(plan: Plan) -> list[PlannedRun]:
-    """What is to be trained, by the steps from its start to the end of what waits for it, longest first."""
-    behind: dict[str, int] = {}
-    for planned in plan.unfinished.values():
-        if planned.after is not None:
-            behind[planned.after] = max(behind.get(planned.after, 0), planned.config.steps)
-    return sorted(
-        plan.unfinished.values(), key=lambda planned: planned.config.steps + behind.get(planned.key, 0), reverse=True
-    )
+def _read(worker: _Worker) -> Iterator[Message]:
+    """What a worker has said, but for its last word."""
+    try:
+        while worker.last is None and worker.connection.poll():
+            message = worker.connection.recv()
+            worker.taken = max(worker.taken, message.peak)
+            if message.kind in ("done", "failed"):
+                worker.last = message
+            else:
+                yield message
+    except (EOFError, OSError):
+        worker.process.join(GRACE)  # it is ending: its sentinel says the rest
 
 
 def ended_how(code: int | None) -> str:

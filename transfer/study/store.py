@@ -1,8 +1,7 @@
 """What a study has come to, read from run folders and nowhere else."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -10,34 +9,12 @@ from agents.config import Evaluation
 from agents.evaluation import default_mode
 from agents.runs import Run
 from envs.catalogue import Game, find_game
-from envs.errors import CheckpointError, ConfigError
+from envs.errors import ConfigError
 from transfer.study.data import ArmData, DialData, StudyData
 from transfer.study.fairness import unlike_runs
 from transfer.study.nesting import Finished, rows_of, source_cost
 from transfer.study.plan import Plan, PlannedRun, plan, source_run, unfair
 from transfer.study.spec import SCRATCH, SOURCE, Study
-
-Phase = Literal["done", "running", "failed", "waiting"]
-
-
-@dataclass(frozen=True)
-class RunStatus:
-    """How far one run is."""
-
-    arm: str
-    seed: int
-    key: str
-    phase: Phase
-    step: int
-    """Steps at the last evaluation."""
-    steps: int
-    """The budget."""
-    score: float | None
-    """Mean return of the last evaluation."""
-    line: str | None
-    """Why it failed."""
-    at: str | None = None
-    """The value of the study's dial, as in ``slip=0.1``."""
 
 
 def collect(study: Study, root: str | Path) -> StudyData | DialData:
@@ -92,36 +69,6 @@ def _collected(planned: Plan) -> StudyData:
         differences=(*unfair(study, planned.runs), *unlike_runs(_said_by(planned))),
         provenance=_provenance(planned, sources),
     )
-
-
-def study_status(study: Study, root: str | Path) -> list[RunStatus]:
-    """How far each run is, in the order of the plan. Another process may be training them."""
-    planned = plan(study, root)
-    return [_status(run, planned.run(run)) for run in planned.runs]
-
-
-def _status(planned: PlannedRun, run: Run) -> RunStatus:
-    phase: Phase = "waiting"
-    if run.state == "done":
-        phase = "done"
-    elif run.locked:
-        phase = "running"
-    elif run.state == "failed":
-        phase = "failed"
-    step, score = _last_evaluation(run)
-    line = run.failure if phase == "failed" else None
-    return RunStatus(planned.arm, planned.seed, planned.key, phase, step, planned.config.steps, score, line, planned.at)
-
-
-def _last_evaluation(run: Run) -> tuple[int, float | None]:
-    """Its step and mean return, of a run in whatever state."""
-    try:
-        evaluations = run.evaluations()
-    except CheckpointError:
-        return 0, None
-    if not len(evaluations.steps):
-        return 0, None
-    return int(evaluations.steps[-1]), float(evaluations.means[-1])
 
 
 def _grid(planned: Plan) -> np.ndarray:

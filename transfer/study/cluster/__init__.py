@@ -1,0 +1,1 @@
+"""Places beyond this machine: a Ray cluster, and Slurm through submitit."""
