@@ -20,6 +20,7 @@ EXTRA_OF_MODULE = {
     "minatar": "minatar",
     "Box2D": "box2d",
     "mpe2": "particles",
+    "minari": "data",
 }
 
 
