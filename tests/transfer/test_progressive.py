@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from agents.algorithms import build_policy
+from agents.algorithms import build_policy, resolve
 from agents.compiled import compiled_dqn, compiled_ppo
 from agents.config import RunConfig
 from agents.networks import encoders, normaliser
@@ -19,8 +19,10 @@ from agents.outputs import policy_outputs
 from agents.policy import Policy, load_policy
 from agents.progressive import earlier_columns
 from envs.errors import CheckpointError, ConfigError
+from envs.task import Task
 from tests.transfer.teachers import (
     CARTPOLE,
+    FAST,
     SHORT,
     carried,
     context,
@@ -30,9 +32,9 @@ from tests.transfer.teachers import (
     unnamed,
     vector,
 )
-from transfer.carry import train_run
+from transfer.carry import interface_of, train_run
 from transfer.mapping import Mapping
-from transfer.method import Crossing, compose
+from transfer.method import Context, Crossing, compose
 from transfer.methods.progressive import first_column
 
 BOX = spaces.Box(-np.inf, np.inf, (3,), np.float32)
@@ -367,3 +369,36 @@ def test_a_progressive_policy_is_not_exported(tmp_path):
     policy.architecture["progressive"] = {}
     with pytest.raises(CheckpointError, match="no progressive networks"):
         write_zip(policy, tmp_path / "p.zip")
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_a_map_that_does_not_fold_enters_the_column_behind_a_frozen_input_layer(algorithm, tmp_path):
+    task = Task(game="headstart/DoorKey-5x5-v0")
+    target = task.model_copy(update={"arguments": {"view_size": 5}})
+    source, seen = interface_of(task), interface_of(target)
+    small = {"net_arch": [8], "activation": "tanh", "normalise_observations": False, "encoder": "planes-conv"}
+    teacher, mapping = make_teacher(algorithm, source, small), Mapping.between(source, seen)
+    assert mapping.architecture(teacher)["encoder"] != small["encoder"]
+    values = resolve(target, algorithm, {**FAST[algorithm], **small})
+    run = Context(teacher, mapping, target, algorithm, values, 64, 0)
+    configs = (
+        RunConfig(task=task, algorithm=algorithm, steps=1, hyperparameters=small),
+        RunConfig(task=target, algorithm=algorithm, steps=64, hyperparameters=values),
+    )
+    compose([PROGRESSIVE]).check(Crossing(*configs, mapping))
+    learner = learner_of(compose([PROGRESSIVE]), run)
+    seen.observation_space.seed(0)
+    pictures = torch.as_tensor(np.stack([seen.observation_space.sample() for _ in range(4)]))
+    policy = Policy(learner.policy, seen, algorithm, compose_architecture(learner, run), {})
+    columns, layers = [], []
+    for column in earlier_columns(learner.policy)[:1]:
+        column.register_forward_hook(lambda module, _, made: columns.append((module.layout, made)))
+    theirs = teacher.network.mlp_extractor.policy_net if algorithm == "ppo" else teacher.network.q_net.q_net[-2]
+    theirs.register_forward_hook(lambda _, __, made: layers.append(made))
+    found = policy.outputs(pictures)
+    teacher.outputs(mapping.observations(pictures))
+    layout, whole = columns[0]
+    own = whole[:, layout.layer("pi" if algorithm == "ppo" else "q", 1)]  # (4, 8)
+    torch.testing.assert_close(own, layers[0], rtol=1e-3, atol=2e-3)
+    policy.save(tmp_path / "saved")
+    torch.testing.assert_close(load_policy(tmp_path / "saved").outputs(pictures).head, found.head)

@@ -41,7 +41,8 @@ class Progressive(Method):
 
     The student keeps its own architecture and starts untaught, and explores as untaught learners do: what is carried is
     what the teacher's layers see, none of what it does. The first column is teacher∘mapping, folded into a network for
-    the target's observations, and constant. A teacher that is progressive itself brings all its columns.
+    the target's observations (behind a frozen input layer where the map does not fold), and constant. A teacher that is
+    progressive itself brings all its columns.
     """
 
     Settings: ClassVar[type[MethodSettings]] = ProgressiveSettings
@@ -80,7 +81,8 @@ class Progressive(Method):
     def build(self, hyperparameters: dict[str, Any]) -> dict[str, Any]:
         """The student's own architecture, and the teacher's as the column before it."""
         teacher = self.context.teacher
-        kind = {key: teacher.architecture[key] for key in COLUMN if key in teacher.architecture}
+        found = self.context.mapping.architecture(teacher)
+        kind = {key: found[key] for key in COLUMN if key in found}
         column = {"algorithm": teacher.algorithm, "architecture": kind}
         return {**hyperparameters, "progressive": {"column": column, **self.settings.model_dump(mode="json")}}
 
@@ -101,7 +103,7 @@ def first_column(teacher: Policy, mapping: "Mapping") -> tuple[Column, Report]:
     """
     source, target = mapping.source, mapping.target
     seen = Interface(target.observation_space, source.action_space, target.features, source.actions)
-    network = build_network(teacher.algorithm, teacher.architecture, seen)
+    network = build_network(teacher.algorithm, mapping.architecture(teacher), seen)
     report = mapping.fold(teacher, network, heads=False)
     return Column(network), report
 
