@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import stable_baselines3
 from gymnasium import spaces
-from pydantic import Field, model_validator
+from pydantic import Field
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import polyak_update
 
@@ -18,10 +18,11 @@ from agents.networks import normaliser, update_normaliser
 from envs.batched import Stepped
 from envs.errors import ConfigError
 from envs.observations import each, taken
-from transfer.demonstrations.datasets import digest, load
+from transfer.demonstrations.datasets import load
 from transfer.demonstrations.episodes import transitions
+from transfer.demonstrations.given import DataSetSettings, check_fits, check_unchanged
 from transfer.demonstrations.playing import Demonstrator, play
-from transfer.method import MethodSettings, check_readable
+from transfer.method import check_readable
 
 if TYPE_CHECKING:
     from transfer.method import Context, Crossing
@@ -32,7 +33,7 @@ AT_ONCE = 1000
 """Gradient steps between two looks at the target network, at most."""
 
 
-class DemonstrationSettings(MethodSettings):
+class DemonstrationSettings(DataSetSettings):
     """Where demonstrations come from, and how many."""
 
     steps: int = Field(default=5000, ge=1)
@@ -42,18 +43,6 @@ class DemonstrationSettings(MethodSettings):
     """Whether the teacher's actions are sampled or greedy; by default as its algorithm is evaluated."""
     epsilon: float = Field(default=0.0, ge=0.0, le=1.0)
     """The probability that an action of the teacher is replaced by a uniformly random one of the target's."""
-    dataset: str | None = None
-    """The id of a Minari data set on this machine, whose episodes are taken instead of the teacher's: no transition of
-    the target is taken for them, and none is counted."""
-    sha256: str | None = None
-    """Of the data set's files; found if not given. Files with another one are refused."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _digested(cls, document: Any) -> Any:
-        if isinstance(document, dict) and isinstance(document.get("dataset"), str) and not document.get("sha256"):
-            return {**document, "sha256": digest(document["dataset"])}
-        return document
 
 
 @dataclass(frozen=True)
@@ -75,7 +64,7 @@ def check_seeding(crossing: "Crossing", settings: DemonstrationSettings, method:
             "kickstart"
         )
     if settings.dataset is not None:
-        _check_unchanged(settings.dataset, settings.sha256)
+        check_unchanged(settings.dataset, settings.sha256)
         return
     check_readable(crossing.source, mapping, method)
     if not getattr(mapping, "carries_actions", True):
@@ -92,15 +81,6 @@ def check_seeding(crossing: "Crossing", settings: DemonstrationSettings, method:
         raise ConfigError(
             f"{method}: {settings.steps:,} steps of the teacher do not fit into a replay buffer of {size:,}: take "
             "fewer, or raise buffer_size"
-        )
-
-
-def _check_unchanged(dataset: str, expected: str | None) -> None:
-    found = digest(dataset)
-    if expected not in (None, found):
-        raise ConfigError(
-            f"the data set {dataset!r} has changed: its files have the SHA-256 {found[:12]}…, expected "
-            f"{str(expected)[:12]}…; take the old files, or leave sha256 out"
         )
 
 
@@ -209,7 +189,7 @@ def _from_dataset(learner: OffPolicyAlgorithm, buffer: Any, dataset: str) -> See
     rows = min(len(flat) // n, buffer.buffer_size)
     if rows < 1:
         raise ConfigError(f"the data set {dataset!r} has {len(flat)} transitions for {n} environments: expected more")
-    _check_fits(learner, flat.observations, flat.actions, dataset)
+    check_fits(dataset, flat, learner.observation_space, learner.action_space)
     starts = np.arange(n) * (len(flat) // n)
     for row in range(rows):
         at = starts + row
@@ -236,28 +216,6 @@ def _as_held(learner: OffPolicyAlgorithm, observations: Any) -> Any:
 def _channels_first(batch: np.ndarray, shape: Any) -> np.ndarray:
     moved = batch.ndim == 4 and batch.shape[1:] != shape
     return np.moveaxis(batch, -1, 1) if moved else batch
-
-
-def _check_fits(learner: OffPolicyAlgorithm, observations: Any, actions: np.ndarray, dataset: str) -> None:
-    """Raises ConfigError if a data set was not played in the learner's spaces."""
-    seen, expected = _shapes(observations), _space_shapes(learner.observation_space)
-    given, space = actions.shape[1:], learner.action_space
-    if seen.keys() != expected.keys() or any(sorted(seen[key]) != sorted(expected[key]) for key in seen):
-        raise ConfigError(f"the data set {dataset!r} has observations {seen}, the target {expected}: take another")
-    if given != (space.shape or ()):
-        raise ConfigError(f"the data set {dataset!r} has actions of the shape {given}, the target {space}")
-    if isinstance(space, spaces.Discrete) and not all(map(space.contains, np.unique(actions))):
-        raise ConfigError(f"the data set {dataset!r} has actions {np.unique(actions).tolist()}, the target {space}")
-
-
-def _shapes(observations: Any) -> dict[str, tuple[int, ...]]:
-    parts = observations if isinstance(observations, dict) else {"observation": observations}
-    return {name: tuple(part.shape[1:]) for name, part in parts.items()}
-
-
-def _space_shapes(space: spaces.Space[Any]) -> dict[str, tuple[int, ...]]:
-    parts = space.spaces if isinstance(space, spaces.Dict) else {"observation": space}
-    return {name: tuple(part.shape or ()) for name, part in parts.items()}
 
 
 def _pairs(held: Any, given: Any) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -163,14 +163,20 @@ class Distillation(Method):
         self.said.append(f"{label}: {len(data):,} transitions, loss {fitted.loss:.4g}{agreed}")
 
     @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Whatever draws from global generators meanwhile does so by the run's seed; afterwards they are as before."""
+        with preserved():
+            torch.manual_seed(derived_seed(self.context.seed, GLOBAL))
+            yield
+
+    @contextmanager
     def playing(self, task: Task, teachers: Sequence[Teacher], transitions: int) -> Iterator[Playing]:
-        """Environments to play in; whatever draws from global generators meanwhile does so by the run's seed."""
+        """Environments to play in; see `drawing`."""
         settings, seed = self.settings, self.context.seed
         manner = Manner(settings.play == "greedy", settings.temperature, settings.random, settings.features > 0)
         views = tuple(_observation(teacher) for teacher in teachers) if settings.view == "source" else None
         n_envs = min(settings.n_envs, transitions)
-        with preserved():
-            torch.manual_seed(derived_seed(seed, GLOBAL))
+        with self.drawing():
             playing = Playing(task, teachers, manner, n_envs, derived_seed(seed, PLAYED), views)
             try:
                 yield playing

@@ -13,7 +13,7 @@ from agents.generators import derived_seed
 from agents.outputs import Outputs
 from agents.policy import Policy
 from envs.batched import stepped
-from envs.observations import each
+from envs.observations import each, taken
 from envs.task import Task
 from envs.vector import make_vec
 from transfer.distillation.lessons import DataSet, Lesson, joined
@@ -27,6 +27,8 @@ Act = Callable[[Any], np.ndarray]
 """Observations (B, …) → actions (B, …), as environments take them."""
 BELOW = 2**30 - 2**16
 """Of the seeds of environments: evaluation's lie above."""
+AT_ONCE = 1024
+"""Observations that teachers are shown at once, of a data set."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,17 @@ class Playing:
         space = self.venv.action_space
         assert isinstance(space, spaces.Box)
         return _numbers(outputs, space, manner, squashed, self.generator)
+
+
+def labelled(observations: Any, teachers: Sequence["Teacher"], *, hidden: bool = False) -> DataSet:
+    """What teachers say of observations (N, …) that are there already, as environments give them.
+
+    Raises ConfigError if there are none.
+    """
+    read = [_reader(teacher, hidden) for teacher in teachers]
+    n = len(next(iter(observations.values())) if isinstance(observations, dict) else observations)
+    parts = [taken(observations, slice(start, start + AT_ONCE)) for start in range(0, n, AT_ONCE)]
+    return joined([DataSet(part, tuple(one(part) for one in read)) for part in parts])
 
 
 def _choices(outputs: Outputs, manner: Manner, generator: torch.Generator) -> np.ndarray:
