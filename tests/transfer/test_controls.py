@@ -157,7 +157,11 @@ def test_each_target_seed_starts_from_each_nested_source(tmp_path: Path) -> None
     assert [(run.source_seed, run.seed) for run in runs] == [(j, i) for j in range(4) for i in range(3)]
     assert all(of_config(run).source == run.after == sources[run.source_seed or 0] for run in runs)
     assert len(planned.of("finetune+shuffled")) == 12
-    assert len(planned.of("scratch")) == len(planned.of("scratch+source")) == 3
+    for arm in ("scratch", "scratch+source"):
+        blocks = [(run.block, run.seed) for run in planned.of(arm)]
+        assert blocks == [(i // 3, i) for i in range(12)], "as many runs to an observation as the arms have"
+        assert {run.source_seed for run in planned.of(arm)} == {None}
+    assert {run.key for run in plan(study(), tmp_path).of("scratch")} < {run.key for run in planned.of("scratch")}
     paired = plan(study(), tmp_path)
     assert {run.key for run in paired.of("finetune")} < {run.key for run in runs}, "the diagonal is the paired study"
     assert str(runs[5]) == "finetune seed 2 of source 1"
@@ -237,23 +241,24 @@ COMMITS = (
 
 def finished(source: int | None, seed: int, *scores: float, before: int = 0) -> Finished:
     config = RunConfig(task=Task(game="headstart/CartPole-v1"), steps=10, seed=seed)
-    return Finished(PlannedRun("a", seed, config, source_seed=source), np.array(scores), before, 0)
+    return Finished(PlannedRun("a", seed, config, source_seed=source, block=source), np.array(scores), before, 0)
 
 
 def test_a_source_is_one_observation() -> None:
     runs = [finished(0, 0, 1.0, 3.0), finished(0, 1, 3.0, 5.0), finished(2, 1, 7.0, 9.0, before=4)]
-    rows = rows_of(runs, 2)
+    rows = rows_of(runs, [*(each.run for each in runs), finished(2, 0).run, finished(1, 0).run], 2)
     assert rows["scores"].tolist() == [[2.0, 4.0], [7.0, 9.0]]
     assert rows["seeds"] == (0, 2)
     assert rows["before"] == (0, 4)
     nested = rows["nested"]
-    assert (nested.source_seeds, nested.target_seeds) == ((0, 2), (0, 1))
+    assert (nested.source_seeds, nested.target_seeds) == ((0, 2), ((0, 1), (1, 0)))
     assert nested.scores.shape == (2, 2, 2)
-    assert np.isnan(nested.scores[1, 0]).all(), "the run that is missing"
-    assert nested.run_keys[1][0] is None
-    plain = rows_of([finished(None, 4, 1.0, 2.0)], 2)
+    assert np.isnan(nested.scores[1, 1]).all(), "the run that is missing"
+    assert nested.run_keys[1][1] is None
+    alone = finished(None, 4, 1.0, 2.0)
+    plain = rows_of([alone], [alone.run], 2)
     assert (plain["seeds"], plain["scores"].tolist(), "nested" in plain) == ((4,), [[1.0, 2.0]], False)
-    assert rows_of([], 3)["scores"].shape == (0, 3)
+    assert rows_of([], [alone.run], 3)["scores"].shape == rows_of([], [runs[0].run], 3)["scores"].shape == (0, 3)
 
 
 @pytest.fixture(scope="module")
@@ -273,9 +278,9 @@ def test_all_arms_stand_on_one_grid(trained: tuple[Plan, StudyData]) -> None:
     assert data.steps.tolist() == [0, 100, 200, 256]
     assert {arm.scores.shape for arm in data.arms.values()} == {(2, 4)}
     assert all(not arm.failed for arm in data.arms.values())
-    control = planned.run(planned.of("scratch+source")[1]).evaluations()
-    assert control.steps.tolist() == [0, 92, 192, 292, 392, 448]
-    assert np.array_equal(data.arms["scratch+source"].scores[1], control.means[2:])
+    own = [planned.run(run).evaluations() for run in planned.of("scratch+source") if run.block == 1]
+    assert [run.steps.tolist() for run in own] == [[0, 92, 192, 292, 392, 448]] * 2
+    assert np.allclose(data.arms["scratch+source"].scores[1], (own[0].means[2:] + own[1].means[2:]) / 2)
     assert data.evaluation["every"] == 100
     assert {name: arm.source_steps for name, arm in data.arms.items()} == {
         "scratch": 0,
@@ -307,7 +312,9 @@ def test_every_run_of_a_nested_arm_is_there(trained: tuple[Plan, StudyData]) -> 
         tuple(run.key for run in planned.of("finetune@100%") if run.source_seed == source) for source in (0, 1)
     )
     assert np.allclose(arm.scores, arm.nested.scores.mean(axis=1))
-    assert data.arms["scratch"].nested is None
+    scratch = data.arms["scratch"].nested
+    assert scratch is not None
+    assert scratch.target_seeds == ((0, 1), (2, 3))
 
 
 def test_controls_are_compared_and_change_no_verdict(trained: tuple[Plan, StudyData]) -> None:

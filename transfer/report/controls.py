@@ -11,7 +11,7 @@ from transfer.study.data import NestedScores
 BUDGET, SHUFFLED = "source budget", "shuffled teacher"
 
 UNTESTED = "a control: compared with intervals, not in the family of the verdict's test"
-CHARGED = "every step of this control is the target's: it is compared at equal total steps as it stands"
+CHARGED = "at equal total steps as it stands"
 
 MEANING = {
     BUDGET: "scratch that had the source's steps, too, on the target; its step 0 here comes after them",
@@ -80,7 +80,8 @@ def notes(document: dict[str, Any]) -> list[str]:
         )
     if any(arm["nested"] for arm in document["arms"].values()):
         found.append(
-            "Target seeds are nested in source seeds: a source is one observation, the mean over its target seeds; a "
-            "time to threshold is that of a source's mean curve."
+            "Target seeds are nested in source seeds: a source is one observation, the mean over its target seeds, and "
+            "one of scratch is the mean over as many seeds; a time to threshold is that of a mean curve. Where a page "
+            "says seeds, it counts these observations."
         )
     return found

@@ -41,17 +41,18 @@ class ArmData:
     control that has the source's budget; None: a source run's budget, of scratch 0."""
     nested: "NestedScores | None" = None
     """Where each target seed started from several sources: every run. Then a row of `scores` is the mean over the
-    target seeds of one source, and `seeds` are the sources': a source is one observation."""
+    target seeds of one source, and `seeds` are the sources': a source is one observation. Of scratch a row is the mean
+    over a block of as many seeds, and `seeds` number the blocks."""
 
 
 @dataclass(frozen=True)
 class NestedScores:
-    """The runs of one arm, target seeds within source seeds."""
+    """The runs of one arm, target seeds within source seeds; of scratch within blocks."""
 
     source_seeds: tuple[int, ...]
-    """(n_sources,)"""
-    target_seeds: tuple[int, ...]
-    """(n_seeds,)"""
+    """(n_sources,); of scratch the blocks' numbers."""
+    target_seeds: tuple[tuple[int, ...], ...]
+    """(n_sources, n_seeds)"""
     scores: Scores
     """Mean return of each evaluation (n_sources, n_seeds, n_evaluations); NaN throughout where no run finished."""
     run_keys: tuple[tuple[str | None, ...], ...]

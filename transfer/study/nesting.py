@@ -1,11 +1,12 @@
 """From an arm's finished runs to the rows that are compared: one a seed, or one a source where seeds are nested in it.
 
 Where each target seed starts from each of several sources, two runs of one source are no independent observations of
-what transfer is worth: the source is drawn anew less often than the target's seed. So the source is the unit, and its
-observation is the mean over its target seeds. Of n sources with m seeds each, with variances σₛ² between the sources
-and σₜ² within them, the mean of these means has the variance (σₛ² + σₜ²/m)/n, which is what its spread estimates,
-balanced as it is. Metrics that are linear in the scores (jumpstart, asymptotic performance, total reward) are the
-means of those of the runs; a time to threshold is that of a source's mean curve.
+what transfer is worth (`transfer.nested`). So the source is the unit, and its observation is the mean over its target
+seeds. Of n sources with m seeds each, with variances σₛ² between the sources and σₜ² within them, the mean of these
+means has the variance (σₛ² + σₜ²/m)/n, which is what their spread estimates. Scratch has no source: its observations
+are means over n blocks of m seeds, so that where sources do nothing all observations are alike, and the permutation
+test is exact. Metrics that are linear in the scores (jumpstart, asymptotic performance, total reward) are the means of
+those of the runs; a time to threshold is that of a mean curve.
 """
 
 from collections.abc import Sequence
@@ -32,12 +33,18 @@ class Finished:
     """Target steps that they took beside it."""
 
 
-def rows_of(finished: Sequence[Finished], n_evaluations: int) -> dict[str, Any]:
-    """What `ArmData` holds of finished runs: `scores`, `seeds`, `run_keys`, `before`, `unseen`, and `nested`."""
-    if any(each.run.source_seed is not None for each in finished):
-        return _by_source(finished, n_evaluations)
+def rows_of(finished: Sequence[Finished], planned: Sequence[PlannedRun], n_evaluations: int) -> dict[str, Any]:
+    """What `ArmData` holds of an arm's finished runs: `scores`, `seeds`, `run_keys`, `before`, `unseen`, and `nested`.
+
+    Args:
+        finished: those that are.
+        planned: all of the arm.
+        n_evaluations: of each.
+    """
+    if any(run.block is not None for run in planned):
+        return _by_block(finished, planned, n_evaluations)
     return {
-        "scores": np.array([each.scores for each in finished], dtype=np.float64).reshape(-1, n_evaluations),
+        "scores": _table([each.scores for each in finished], n_evaluations),
         "seeds": tuple(each.run.seed for each in finished),
         "run_keys": tuple(each.run.key for each in finished),
         "before": tuple(each.before for each in finished),
@@ -45,25 +52,37 @@ def rows_of(finished: Sequence[Finished], n_evaluations: int) -> dict[str, Any]:
     }
 
 
-def _by_source(finished: Sequence[Finished], n_evaluations: int) -> dict[str, Any]:
-    """A row for each source: the mean over its target seeds. A source without a finished run has none."""
-    sources = sorted({each.run.source_seed for each in finished if each.run.source_seed is not None})
-    seeds = tuple(dict.fromkeys(each.run.seed for each in finished))
-    at = {(each.run.source_seed, each.run.seed): each for each in finished}
-    runs = [[at.get((source, seed)) for seed in seeds] for source in sources]
-    nothing = np.full(n_evaluations, np.nan)
-    scores = np.array([[each.scores if each else nothing for each in row] for row in runs], dtype=np.float64)
-    groups = [[each for each in row if each] for row in runs]
+def _by_block(finished: Sequence[Finished], planned: Sequence[PlannedRun], n_evaluations: int) -> dict[str, Any]:
+    """A row for each source or block: the mean over its target seeds. One without a finished run has none."""
+    at = {(each.run.block, each.run.seed): each for each in finished}
+    known = sorted({each.run.block for each in finished if each.run.block is not None})
+    seeds = {block: tuple(run.seed for run in planned if run.block == block) for block in known}
+    runs = {block: [at.get((block, seed)) for seed in seeds[block]] for block in known}
+    groups = [[each for each in runs[block] if each] for block in known]
     return {
-        "scores": np.array([np.mean([each.scores for each in row], axis=0) for row in groups]),
-        "seeds": tuple(sources),
-        "run_keys": tuple(" ".join(each.run.key for each in row) for row in groups),
-        "before": tuple(max(each.before for each in row) for row in groups),
-        "unseen": tuple(max(each.unseen for each in row) for row in groups),
+        "scores": _table([np.mean([each.scores for each in group], axis=0) for group in groups], n_evaluations),
+        "seeds": tuple(known),
+        "run_keys": tuple(" ".join(each.run.key for each in group) for group in groups),
+        "before": tuple(max(each.before for each in group) for group in groups),
+        "unseen": tuple(max(each.unseen for each in group) for group in groups),
         "nested": NestedScores(
-            tuple(sources), seeds, scores, tuple(tuple(each.run.key if each else None for each in row) for row in runs)
+            tuple(known),
+            tuple(seeds.values()),
+            _cube(list(runs.values()), n_evaluations),
+            tuple(tuple(each.run.key if each else None for each in row) for row in runs.values()),
         ),
     }
+
+
+def _table(rows: Sequence[Scores], n_evaluations: int) -> Scores:
+    """(n_rows, n_evaluations), also of no rows."""
+    return np.array(rows, dtype=np.float64).reshape(len(rows), n_evaluations)
+
+
+def _cube(runs: Sequence[Sequence[Finished | None]], n_evaluations: int) -> Scores:
+    """(n_sources, n_seeds, n_evaluations), NaN where no run finished."""
+    nothing = np.full(n_evaluations, np.nan)
+    return np.array([[each.scores if each else nothing for each in row] for row in runs], dtype=np.float64)
 
 
 def source_cost(planned: Plan, variant: Variant) -> int:

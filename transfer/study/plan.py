@@ -38,6 +38,8 @@ class PlannedRun:
     """The value of the study's dial, as in ``slip=0.1``; None without a dial, and of sources."""
     source_seed: int | None = None
     """The seed of the source that it starts from, where each target seed starts from several."""
+    block: int | None = None
+    """Then, which observation it is a part of: the mean over the runs of one source; of scratch, over as many runs."""
     shift: int = 0
     """Steps that come before the one that counts as step 0 where arms are compared."""
 
@@ -140,8 +142,9 @@ def _runs(study: Study, variant: Variant, config: RunConfig, origins: "Origins")
     if variant.control == "source budget":
         config = continued(config, origins.steps)
     if variant.arm == SCRATCH:
-        for seed in study.seeds:
-            yield PlannedRun(variant.name, seed, _with_seed(config, seed), shift=config.evaluation.through)
+        shift = config.evaluation.through
+        for block, seeds in _blocks(study):
+            yield from (PlannedRun(variant.name, i, _with_seed(config, i), shift=shift, block=block) for i in seeds)
         return
     step = origins.step(variant.share)
     for source_seed, seed in itertools.product(origins.nested or (None,), study.seeds):
@@ -149,7 +152,21 @@ def _runs(study: Study, variant: Variant, config: RunConfig, origins: "Origins")
         told = {"source": source, "source_step": step, "shuffled": variant.control == "shuffled teacher"}
         document = {**told, "by": list(study.arms[variant.arm].by), "mapping": study.mapping_of(variant.arm)}
         carried = carrying(_with_seed(config, seed), validated(Carry, document))
-        yield PlannedRun(variant.name, seed, carried, source if origins.runs else None, source_seed=source_seed)
+        after = source if origins.runs else None
+        yield PlannedRun(variant.name, seed, carried, after, source_seed=source_seed, block=source_seed)
+
+
+def _blocks(study: Study) -> Iterator[tuple[int | None, tuple[int, ...]]]:
+    """The seeds of scratch. Where sources are nested, a block for each of as many seeds as an arm has for one source,
+    so that a mean of scratch's runs can be exchanged with one of an arm's; further seeds are the next that are free.
+    """
+    if study.source.nested is None:
+        yield None, study.seeds
+        return
+    free = (seed for seed in itertools.count() if seed not in study.seeds)
+    yield 0, study.seeds
+    for block in range(1, study.source.nested):
+        yield block, tuple(itertools.islice(free, len(study.seeds)))
 
 
 def continued(config: RunConfig, source_steps: int) -> RunConfig:
@@ -255,7 +272,7 @@ def _warnings(study: Study, runs: Sequence[PlannedRun]) -> Iterator[str]:
     if others == 0:
         yield "there is no arm besides scratch: nothing will be compared"
     else:
-        smallest = smallest_p(study.source.nested or n_seeds, others, n_scratch=n_seeds)
+        smallest = smallest_p(study.source.nested or n_seeds, others)
         if smallest > 1 - LEVEL + 1e-12:
             more = f" ({study.source.nested} sources, each of which counts as one)" if study.source.nested else ""
             yield (

@@ -111,7 +111,7 @@ def _arm(planned: Plan, name: str, steps: np.ndarray) -> ArmData:
     return ArmData(
         name=name,
         methods=planned.study.arms[variant.arm].methods,
-        **rows_of(finished, len(steps)),
+        **rows_of(finished, planned.of(name), len(steps)),
         failed=tuple(missing),
         first_step=int(steps[0]),
         control=variant.control,
