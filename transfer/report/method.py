@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from transfer.report import design
 from transfer.report.words import NAMES, exact, number, steps_text
 
 Pairs = list[tuple[str, str]]
@@ -48,6 +49,7 @@ def how(document: dict[str, Any]) -> Pairs:
         ("Thresholds", _thresholds(measured["thresholds"])),
         ("Intervals", f"{measured['intervals']}. {KINDS}"),
         ("Verdict", _test(measured["test"], NAMES[document["primary"]])),
+        *design.pairs(document),
         ("Source", _source(document["source"])),
     ]
 

@@ -93,6 +93,7 @@ def _card(document: dict[str, Any], name: str) -> dict[str, str]:
         "badge": badge,
         "conclusion": arm["conclusion"],
         "limits": arm["limits"],
+        "coverage": arm["coverage"],
     }
 
 

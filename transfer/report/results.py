@@ -9,7 +9,7 @@ import numpy as np
 
 from envs.errors import ConfigError
 from transfer import metrics, statistics
-from transfer.report import aggregated, compare, controls, words
+from transfer.report import aggregated, compare, controls, design, words
 from transfer.report.compare import Entry
 from transfer.report.measured import BASELINE, METRICS, Measured
 from transfer.study.data import StudyData
@@ -41,7 +41,9 @@ def results_of(measured: Measured) -> dict[str, Any]:
     }
     result: dict[str, Any] = plain(document)
     result["notes"] = [*words.notes(result), *controls.notes(result)]
+    result["measured"]["coverage"] = design.coverages(result)
     for name, arm in result["arms"].items():
+        arm["coverage"] = design.coverage(words.primary_entry(result, name), arm["n_seeds"])
         arm["conclusion"] = (controls if arm["control"] else words).conclusion(result, name)
         arm["limits"] = words.limits(result, name)
     return result
@@ -258,6 +260,7 @@ def _how(measured: Measured) -> dict[str, Any]:
             "permutations": test.permutations if test else None,
             "level": round(1 - statistics.LEVEL, 6),
             "smallest_p": min(_smallest(measured).values(), default=1.0),
+            "detectable": design.found(measured),
         },
         "version": version("headstart"),
     }

@@ -96,8 +96,23 @@ def limits(document: dict[str, Any], name: str) -> str:
     if arm["control"]:
         return "Not shown: that it helps or hurts; controls are compared, not tested."
     if verdict["verdict"] in (None, "no evidence"):
-        return f"Not shown: that {name} makes no difference, or what its other metrics say, which were not tested."
+        return (
+            f"Not shown: that {name} makes no difference{_could(document)}; anything about its other metrics, which "
+            "were not tested."
+        )
     return f"Not shown: {'; '.join(_not_shown(document, name))}."
+
+
+def _could(document: dict[str, Any]) -> str:
+    """How small an effect the design could have missed."""
+    known = document["measured"]["test"].get("detectable")
+    if not known or known["deviations"] is None:
+        return ""
+    here = f" (here about {number(known['here'])})" if known["here"] is not None else ""
+    return (
+        f", as only an effect of {number(known['deviations'])} standard deviations over seeds{here} would have got a "
+        f"verdict in {100 * known['power']:.0f} % of such studies"
+    )
 
 
 def _not_shown(document: dict[str, Any], name: str) -> Iterator[str]:
