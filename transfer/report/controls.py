@@ -6,7 +6,7 @@ from transfer import metrics
 from transfer.report import compare
 from transfer.report.measured import BASELINE, Measured
 from transfer.report.words import NAMES, estimate
-from transfer.study.data import NestedScores
+from transfer.study.data import NestedScores, StudyData
 
 BUDGET, SHUFFLED = "source budget", "shuffled teacher"
 
@@ -17,6 +17,16 @@ MEANING = {
     BUDGET: "scratch that had the source's steps, too, on the target; its step 0 here comes after them",
     SHUFFLED: "the same methods with a teacher whose weights were shuffled: their scale without what was learnt",
 }
+
+
+def pairing(data: StudyData) -> str:
+    """How the target's seeds and the source's belong together, in words."""
+    if data.shared_source:
+        return "one checkpoint for all seeds"
+    found = next((arm.nested for arm in data.arms.values() if arm.nested and arm.methods), None)
+    if found is None:
+        return "target seed i starts from source seed i"
+    return f"each target seed starts from each of {len(found.source_seeds)} sources, and a source is one observation"
 
 
 def nested(found: NestedScores | None) -> dict[str, Any] | None:

@@ -106,9 +106,8 @@ def _test(test: dict[str, Any], metric: str) -> str:
 
 def _source(source: dict[str, Any]) -> str:
     scores = source["scores"] or []
-    shared = "one checkpoint for all seeds" if source["shared"] else "target seed i starts from source seed i"
     learnt = f", final returns {', '.join(number(score) for score in scores)}" if scores else ""
-    return f"{steps_text(source['steps'])} steps each{learnt}; {shared}; {source['counted']}"
+    return f"{steps_text(source['steps'])} steps each{learnt}; {source['pairing']}; {source['counted']}"
 
 
 def provenance(document: dict[str, Any]) -> Pairs:

@@ -231,6 +231,7 @@ def _source(data: StudyData) -> dict[str, Any]:
     return {
         "steps": data.source_steps,
         "shared": data.shared_source,
+        "pairing": controls.pairing(data),
         "scores": None if data.source_scores is None else data.source_scores,
         "counted": "steps taken in the source task; the teacher's forward passes on the target take no step",
     }
