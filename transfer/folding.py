@@ -2,27 +2,28 @@
 
 Selecting, permuting and filling features and planes is affine, so it goes into the first layers: W' = W·A, and what
 stands for a missing feature goes into the bias. What does not fold is a frozen input layer of the student's encoder.
-Selecting, sharing and adding actions is affine in logits and action values, so it goes into the rows of the last layer.
-Everything between is copied.
+Selecting, sharing and adding actions is affine in logits and action values, so it goes into the rows of the last layer;
+where a critic reads actions, into the columns of its first. Everything between is copied.
 """
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 from torch import Tensor, nn
 
 from agents.build import seen_space
 from agents.encoders import Normaliser, PlanesConvEncoder, choose_encoder
-from agents.mapped import GridMap, MappedEncoder, describe
-from agents.networks import action_head, encoders, first_linears, normaliser, value_head
+from agents.mapped import GridMap, describe
+from agents.networks import encoders, normaliser, value_head
 from envs.errors import MappingError
 from transfer.acting import Dimensions
 from transfer.affine import Affine, Cells, affine, through_filters
+from transfer.counterparts import check_kinds, depth, differ, pairs, put, tensors
+from transfer.layers import KINDS, Heads, reading, reading_actions
+from transfer.matching import size
 
 if TYPE_CHECKING:
     from agents.policy import Policy
@@ -70,12 +71,12 @@ def fold(
     mapping: "Mapping", teacher: BasePolicy, student: BasePolicy, *, heads: bool = True, value_scale: float = 1.0
 ) -> None:
     """Copy the teacher into the student through the mapping; see `Mapping.fold`."""
-    _check_kinds(teacher, student)
-    if not isinstance(teacher, ActorCriticPolicy | DQNPolicy):
+    check_kinds(teacher, student)
+    if not isinstance(teacher, KINDS):
         _copy(mapping, teacher, student, heads)
         return
     plan = _Plan.of(mapping, teacher, student, heads, value_scale)
-    for name, theirs, ours in _pairs(teacher, student):
+    for name, theirs, ours in pairs(teacher, student):
         if isinstance(theirs, Normaliser) and isinstance(ours, Normaliser):
             plan.statistics(theirs, ours)
         elif isinstance(theirs, nn.Linear) and isinstance(ours, nn.Linear):
@@ -93,14 +94,20 @@ class _Plan:
     """Which of a network's layers are mapped, and how."""
 
     mapping: "Mapping"
-    first: frozenset[int]
-    """Layers that read the observation's features, and the filters that read its planes."""
-    behind: dict[int, tuple[int, int]]
+    first: dict[nn.Module, Normaliser | None]
+    """Layers that read the observation's features, and what normalises them; the filters that read its planes."""
+    behind: dict[nn.Module, tuple[int, int]]
     """Layers that read what the filters found: on how many rows and columns of the target."""
     input: Affine | Cells | None
-    actor: nn.Module
-    critic: nn.Module | None
-    normaliser: Normaliser | None
+    acted: frozenset[nn.Module]
+    """Layers that read actions behind the features."""
+    last: Heads
+    states: nn.Module | None
+    """The last layer of a critic of states."""
+    mean: Tensor | None
+    """(n_source,), by which the acting network normalises."""
+    squashed: bool
+    """Whether actions are scaled to their bounds behind the heads."""
     heads: bool
     value_scale: float
 
@@ -108,13 +115,14 @@ class _Plan:
     def of(
         cls, mapping: "Mapping", teacher: BasePolicy, student: BasePolicy, heads: bool, value_scale: float
     ) -> "_Plan":
-        first: list[nn.Module] = []
-        behind: dict[int, tuple[int, int]] = {}
+        first: dict[nn.Module, Normaliser | None] = {}
+        behind: dict[nn.Module, tuple[int, int]] = {}
         into = None
         convolutional = [encoder for encoder in encoders(teacher) if isinstance(encoder, PlanesConvEncoder)]
+        filters: dict[nn.Module, Normaliser | None] = dict.fromkeys(encoder.network[0] for encoder in convolutional)
         if not mapping.carries_observations:
-            first = [encoder.network[0] for encoder in convolutional] or list(first_linears(teacher))
-        elif mapping.observed is not None and _depth(student) == _depth(teacher):
+            first = filters or reading(teacher)
+        elif mapping.observed is not None and depth(student) == depth(teacher):
             into = _folds(mapping, teacher)
             if into is None:
                 raise MappingError(
@@ -122,72 +130,76 @@ class _Plan:
                     "give the student the architecture that Mapping.architecture says, with a frozen input layer"
                 )
             if isinstance(into, Affine):
-                first = list(first_linears(teacher))
+                first = reading(teacher)
             else:
                 shape = mapping.target.observation_space.shape or ()
-                first = [encoder.network[0] for encoder in convolutional]
-                behind = {id(encoder.network[3]): (shape[0] - 2, shape[1] - 2) for encoder in convolutional}
+                first = filters
+                behind = {encoder.network[3]: (shape[0] - 2, shape[1] - 2) for encoder in convolutional}
         return cls(
             mapping,
-            frozenset(map(id, first)),
+            first,
             behind,
             into,
-            action_head(teacher),
+            frozenset(reading_actions(teacher)),
+            Heads.of(teacher),
             value_head(teacher),
-            normaliser(teacher),
+            means(teacher),
+            bool(teacher.squash_output),
             heads,
             value_scale,
         )
 
     def linear(self, name: str, theirs: nn.Linear, ours: nn.Linear) -> None:
-        """One layer: its columns if it reads the observation, its rows if it is a head."""
-        if theirs in (self.actor, self.critic) and not self.heads:
+        """One layer: its columns if it reads the observation or actions, its rows if it is a head."""
+        if theirs in self.last and not self.heads:
             return
         weight: Tensor = theirs.weight
         bias: Tensor = theirs.bias
-        if id(theirs) in self.first:
+        acted = size(self.mapping.source.action_space) if theirs in self.acted else 0
+        features = weight.shape[1] - acted
+        weight, of_actions = weight[:, :features], weight[:, features:]
+        if theirs in self.first:
             if not self.mapping.carries_observations:
                 return
-            weight, bias = self._columns(weight, bias)
-        elif id(theirs) in self.behind:
-            weight = self._cropped(weight, *self.behind[id(theirs)])
-        if theirs is self.actor:
-            weight, bias = self._rows(weight, bias)
-        if theirs is self.critic:
-            weight, bias = weight * self.value_scale, bias * self.value_scale
-        _put(f"{name}.weight", ours.weight, weight)
-        _put(f"{name}.bias", ours.bias, bias)
+            weight, bias = self._columns(weight, bias, self.first[theirs])
+        elif theirs in self.behind:
+            weight = self._cropped(weight, *self.behind[theirs])
+        if acted:
+            weight = torch.cat([weight, self._of_actions(of_actions, ours.weight)], dim=1)
+        weight, bias = self._rows(theirs, weight, bias)
+        put(f"{name}.weight", ours.weight, weight)
+        put(f"{name}.bias", ours.bias, bias)
 
     def filters(self, name: str, theirs: nn.Conv2d, ours: nn.Conv2d) -> None:
         """Filters over planes: what they read is mapped, and constant planes go into the bias, as nothing is padded."""
-        if id(theirs) not in self.first:
+        if theirs not in self.first:
             self.rest(name, theirs, ours)
             return
         if not isinstance(self.input, Cells):
             return
         weight, bias = theirs.weight, theirs.bias
         mapped = torch.einsum("opij,pq->oqij", weight, self.input.matrix.to(weight))
-        _put(f"{name}.weight", ours.weight, mapped)
+        put(f"{name}.weight", ours.weight, mapped)
         if bias is not None and ours.bias is not None:
-            _put(f"{name}.bias", ours.bias, bias + weight.sum(dim=(2, 3)) @ self.input.constant.to(weight))
+            put(f"{name}.bias", ours.bias, bias + weight.sum(dim=(2, 3)) @ self.input.constant.to(weight))
 
     def rest(self, name: str, theirs: nn.Module, ours: nn.Module) -> None:
         """Tensors outside linear layers: all as they are, a policy's own standard deviations by dimension."""
-        own = dict(_tensors(ours))
-        for key, value in _tensors(theirs):
-            if key == "log_std" and not name:
+        own = dict(tensors(ours))
+        for key, value in tensors(theirs):
+            if key == "log_std":
                 if self.heads:
-                    _put(key, own[key], self._deviations(value))
+                    put(key, own[key], self._deviations(value))
                 continue
-            _put(f"{name}.{key}", own[key], value)
+            put(f"{name}.{key}", own[key], value)
 
     def statistics(self, theirs: Normaliser, ours: Normaliser) -> None:
         """Means, variances and counts by feature; a new feature starts with none seen."""
         if not self.mapping.carries_observations:
             return
         if not isinstance(self.input, Affine):
-            for key, value in _tensors(theirs):
-                _put(key, dict(_tensors(ours))[key], value)
+            for key, value in tensors(theirs):
+                put(key, dict(tensors(ours))[key], value)
             return
         ours.mean.zero_()
         ours.var.fill_(1.0)
@@ -196,16 +208,25 @@ class _Plan:
         for key in ("mean", "var", "count"):
             getattr(ours, key)[columns] = getattr(theirs, key)[rows]
 
-    def _columns(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    def _columns(self, weight: Tensor, bias: Tensor, known: Normaliser | None) -> tuple[Tensor, Tensor]:
         """W·A and b + W·c, with c as the layer sees it: normalised, and at the mean where nothing else is said."""
         assert isinstance(self.input, Affine)
-        constant, known = self.input.constant.to(weight), self.normaliser
+        constant = self.input.constant.to(weight)
         standing = torch.ones(len(constant), dtype=torch.bool)
         standing[self.input.rows] = False
-        if known is not None:
-            stated = torch.where(constant.isnan(), known.mean.to(weight), constant)
+        if known is not None and self.mean is not None:
+            stated = torch.where(constant.isnan(), self.mean.to(weight), constant)
             constant = torch.where(standing.to(weight.device), known(stated[None])[0], torch.zeros_like(stated))
         return _added(bias, *self.input.fold(weight, constant.nan_to_num()))
+
+    def _of_actions(self, weight: Tensor, own: Tensor) -> Tensor:
+        """A critic's columns for the target's actions: a new one is not read, one that only the source has is at the
+        middle of its range, which is 0; the student's own columns where actions are not mapped."""
+        if not self.mapping.carries_actions:
+            return own[:, own.shape[1] - size(self.mapping.target.action_space) :]
+        if self.mapping.actions is None:
+            return weight
+        return Dimensions.of(self.mapping, squashed=True).weights(weight.T).T
 
     def _cropped(self, weight: Tensor, height: int, width: int) -> Tensor:
         """Columns (n, 16·h·w) for what the filters find on the target's larger grid; 0 outside the source's."""
@@ -218,41 +239,48 @@ class _Plan:
         wide[:, :, top : top + h, left : left + w] = weight.reshape(len(weight), -1, h, w)
         return wide.flatten(1)
 
-    def _rows(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """The action head's rows for the target's actions."""
-        if self.mapping.actions is None:
+    def _rows(self, theirs: nn.Module, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """A head's rows for the target's actions; any other layer's as they are."""
+        if theirs is self.states:
+            return weight * self.value_scale, bias * self.value_scale
+        deviations = theirs in self.last.deviations
+        if self.mapping.actions is None or not (deviations or theirs in self.last.acting):
             return weight, bias
         if self.mapping.continuous:
-            scaled = Dimensions.of(self.mapping, squashed=False)
-            return scaled.weights(weight), scaled.means(bias)
-        logits = self.critic is not None
+            scaled = Dimensions.of(self.mapping, squashed=self.squashed)
+            return scaled.weights(weight), scaled.log_std(bias) if deviations else scaled.means(bias)
+        logits = self.states is not None
         return (
             self.mapping.rows(weight, shift=logits, bias=False),
             self.mapping.rows(bias, shift=logits),
         )
 
     def _deviations(self, value: Tensor) -> Tensor:
+        """Of a policy whose layers compute none: by dimension (d,), or of gSDE by feature and dimension."""
         if self.mapping.actions is None:
             return value
-        scaled = Dimensions.of(self.mapping, squashed=False)
+        scaled = Dimensions.of(self.mapping, squashed=self.squashed)
         if value.dim() > 1 and scaled.new:
             raise MappingError(
                 "a new continuous action has no standard deviation of its own where deviations depend on the state: "
                 "set use_sde to false, or pair it with one of the source's"
             )
+        if value.dim() > 1 and value.shape[1] != size(self.mapping.source.action_space):
+            return self._shared_by_dimensions(value, scaled)
         return scaled.log_std(value)
+
+    def _shared_by_dimensions(self, value: Tensor, scaled: Dimensions) -> Tensor:
+        """(n, 1), one deviation for all dimensions (`full_std` false): all must be scaled alike."""
+        if len(set(scaled.log_scale.tolist())) > 1:
+            raise MappingError(
+                "actions are scaled by different factors, and the source's have one standard deviation for all "
+                "(full_std is false): expected a source with full_std, or equal bounds"
+            )
+        return value + scaled.log_scale[0].to(value)
 
 
 def _added(bias: Tensor, weight: Tensor, constant: Tensor) -> tuple[Tensor, Tensor]:
     return weight, bias + constant
-
-
-def _depth(policy: BasePolicy) -> int:
-    """How many frozen input layers an encoder is behind."""
-    encoder, depth = encoders(policy)[0], 0
-    while isinstance(encoder, MappedEncoder):
-        encoder, depth = encoder.inner, depth + 1
-    return depth
 
 
 def _copy(mapping: "Mapping", teacher: BasePolicy, student: BasePolicy, heads: bool) -> None:
@@ -261,85 +289,11 @@ def _copy(mapping: "Mapping", teacher: BasePolicy, student: BasePolicy, heads: b
     if not mapping.identity or not heads:
         what = "map by identity only" if not mapping.identity else "are carried whole or not at all"
         raise MappingError(
-            f"networks of the kind {kind} {what}: expected equal spaces and all layers, or PPO, A2C or DQN"
+            f"networks of the kind {kind} {what}: expected equal spaces and all layers, or PPO, A2C, DQN, SAC, TD3 or "
+            "DDPG"
         )
     own = student.state_dict()
     for key, value in teacher.state_dict().items():
         if key not in own:
-            raise _differ(teacher, student)
-        _put(key, own[key], value)
-
-
-def _check_kinds(teacher: BasePolicy, student: BasePolicy) -> None:
-    """Raises MappingError unless both are networks of one kind, size and activation."""
-    for kind in (ActorCriticPolicy, DQNPolicy):
-        if isinstance(teacher, kind) != isinstance(student, kind):
-            raise MappingError(
-                f"the teacher's network is a {type(teacher).__name__}, the student's a {type(student).__name__}: "
-                "weights are carried between algorithms with the same kind of network"
-            )
-    if _shape(teacher) != _shape(student):
-        raise _differ(teacher, student)
-
-
-def _pairs(teacher: BasePolicy, student: BasePolicy) -> Iterator[tuple[str, nn.Module, nn.Module]]:
-    """The modules of both networks, by name, without DQN's target network, which follows the other, and without a
-    frozen input layer that only the student has."""
-    theirs, ours = dict(teacher.named_modules()), dict(student.named_modules())
-    if _depth(student) > _depth(teacher):
-        ours = {
-            _LAYER.sub(r"\1", name, count=1): module for name, module in ours.items() if not _added_layer(name, ours)
-        }
-    if theirs.keys() != ours.keys():
-        raise _differ(teacher, student)
-    for name, module in theirs.items():
-        if name.partition(".")[0] != "q_net_target":
-            yield name, module, ours[name]
-
-
-_LAYER = re.compile(r"(features_extractor)\.inner(?=\.|$)")
-
-
-def _added_layer(name: str, modules: dict[str, nn.Module]) -> bool:
-    """Whether a module of the student is its outermost mapped encoder, or the layer in it."""
-    encoder, _, inside = name.partition("features_extractor.")
-    outermost = name.endswith("features_extractor") and isinstance(modules[name], MappedEncoder)
-    return outermost or (inside.partition(".")[0] == "layer" and f"{encoder}features_extractor.inner" in modules)
-
-
-def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """A module's own parameters and the buffers that a checkpoint would hold."""
-    yield from module.named_parameters(recurse=False)
-    for key, buffer in module.named_buffers(recurse=False):
-        if key not in module._non_persistent_buffers_set:
-            yield key, buffer
-
-
-def _put(name: str, ours: Tensor, value: Tensor) -> None:
-    if ours.shape != value.shape:
-        raise MappingError(
-            f"the layer {name} is {tuple(value.shape)} in the teacher as mapped, {tuple(ours.shape)} in the student: "
-            "set the student's net_arch and encoder to the teacher's"
-        )
-    ours.copy_(value)
-
-
-def _shape(network: BasePolicy) -> tuple[str, str, str]:
-    """Hidden sizes, activation and encoder, in words."""
-    arch = getattr(network, "net_arch", None)
-    if isinstance(arch, list):
-        arch = {"pi": arch, "vf": arch} if isinstance(network, ActorCriticPolicy) else arch
-    activation = getattr(getattr(network, "activation_fn", None), "__name__", "")
-    normalised = "" if normaliser(network) is None else " with a normaliser"
-    encoder = encoders(network)[0]
-    while isinstance(encoder, MappedEncoder):
-        encoder = encoder.inner
-    return str(arch), activation, type(encoder).__name__ + normalised
-
-
-def _differ(teacher: BasePolicy, student: BasePolicy) -> MappingError:
-    theirs, ours = ", ".join(_shape(teacher)), ", ".join(_shape(student))
-    return MappingError(
-        f"the teacher's network is {theirs}, the student's {ours}: "
-        "set net_arch, activation, encoder and normalise_observations to the teacher's"
-    )
+            raise differ(teacher, student)
+        put(key, own[key], value)

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
-MAPPED = ("actor-critic", "action values")
-"""Kinds of networks that are carried between spaces that differ."""
-APART = (*MAPPED, "sac", "deterministic actor")
-"""Kinds of networks whose layers are known one by one."""
+ACTION_CRITICS = ("sac", "deterministic actor")
+"""Kinds of networks with critics of observation and action."""
+APART = ("actor-critic", "action values", *ACTION_CRITICS)
+"""Kinds of networks whose layers are known one by one: these are carried between spaces that differ, too."""
 
 
 class FinetuneSettings(MethodSettings):
@@ -124,7 +124,7 @@ class Finetune(Method):
             )
         if not crossing.mapping.carries_weights:
             raise ConfigError("finetune copies weights, which a mapping.function does not map; take kickstart")
-        if kind not in MAPPED and not crossing.mapping.identity:
+        if kind not in APART and not crossing.mapping.identity:
             raise ConfigError(
                 f"finetune carries networks of {target} between equal spaces only: expected equal observations and "
                 "actions"
@@ -222,7 +222,7 @@ class Finetune(Method):
         if not self.settings.normaliser:
             fresh += [buffer for module in normalisers(policy) for buffer in module.buffers()]
         kept = [(tensor, tensor.detach().clone()) for tensor in fresh]
-        heads = self.whole or family(self.context.algorithm) not in MAPPED or bool(set(carried) & set(HEADS))
+        heads = self.whole or family(self.context.algorithm) not in APART or bool(set(carried) & set(HEADS))
         mapping = self.context.mapping
         report = mapping.fold(self.context.teacher, policy, heads=heads, value_scale=self.value_scale)
         with torch.no_grad():
@@ -279,7 +279,7 @@ def _check_something_learns(network: "BasePolicy", frozen: Thawing, kind: str) -
     """Raises ConfigError if a half of the network that has to learn is frozen altogether."""
     known = parts(network)
     held = {id(parameter) for name in frozen for parameter in known[name]}
-    must = ("action_head", "value_head") if kind not in MAPPED else ("action_head",)
+    must = ("action_head", "value_head") if kind in ACTION_CRITICS else ("action_head",)
     for head, reached in halves(network).items():
         if head in must and all(id(parameter) in held for parameter in reached):
             half, free = ("policy", "action_head") if head == "action_head" else ("critic", "value_head")
