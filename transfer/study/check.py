@@ -12,7 +12,9 @@ from agents.config import RunConfig
 from envs.errors import GameError
 from envs.task import Task
 from envs.vector import make_vec
+from transfer.carry import carry_of
 from transfer.carry import check as check_carried
+from transfer.study.given import finished
 from transfer.study.plan import Plan, naming
 from transfer.study.spec import SCRATCH, SOURCE
 
@@ -51,7 +53,8 @@ def _check_arms(plan: Plan) -> None:
     for name, config in first.items():
         if config.transfer is not None and name != SOURCE:
             with naming(f"arms.{name}"):
-                check_carried(config, plan.source_config)
+                others = [finished(each.source, plan.root, "further").config for each in carry_of(config).further]
+                check_carried(config, plan.source_config, others)
 
 
 def _seconds_a_step(config: RunConfig) -> float:

@@ -10,15 +10,16 @@ from typing import Any
 
 from agents.algorithms import resolve
 from agents.config import Evaluation, RunConfig
-from agents.runs import Run, find_run
+from agents.runs import Run
 from envs.catalogue import find_game
-from envs.errors import CheckpointError, HeadstartError
+from envs.errors import CheckpointError, ConfigError, HeadstartError
 from envs.task import Task
 from envs.validation import validated
 from transfer.carry import Carry, carrying
 from transfer.controls import Variant, variants
 from transfer.statistics import LEVEL, smallest_p
 from transfer.study.fairness import unlike
+from transfer.study.given import finished, further, uncounted
 from transfer.study.spec import SCRATCH, SOURCE, Study
 
 
@@ -133,12 +134,15 @@ def _plan(study: Study, root: Path) -> Plan:
             if own := study.arms[variant.arm].set:
                 values = resolve(target.task, target.algorithm, {**study.target.set, **own})
                 config = target.model_copy(update={"hyperparameters": values})
-            arms += _runs(study, variant, config, origins)
-    return Plan(study, root, (*origins.runs, *arms), tuple(_warnings(study, arms)))
+            teachers = [run.key for run in further(study, variant.arm, root)]
+            arms += _runs(study, variant, config, origins, teachers)
+    return Plan(study, root, (*origins.runs, *arms), (*_warnings(study, arms), *uncounted(study, root)))
 
 
-def _runs(study: Study, variant: Variant, config: RunConfig, origins: "Origins") -> Iterator[PlannedRun]:
-    """The runs of one arm, by source seed where it starts from several, and by seed."""
+def _runs(
+    study: Study, variant: Variant, config: RunConfig, origins: "Origins", teachers: Sequence[str]
+) -> Iterator[PlannedRun]:
+    """The runs of one arm, by source seed where it starts from several, and by seed. `teachers`: further ones' keys."""
     if variant.control == "source budget":
         config = continued(config, origins.steps)
     if variant.arm == SCRATCH:
@@ -150,7 +154,11 @@ def _runs(study: Study, variant: Variant, config: RunConfig, origins: "Origins")
     for source_seed, seed in itertools.product(origins.nested or (None,), study.seeds):
         source = origins.key(seed if source_seed is None else source_seed)
         told = {"source": source, "source_step": step, "shuffled": variant.control == "shuffled teacher"}
-        document = {**told, "by": list(study.arms[variant.arm].by), "mapping": study.mapping_of(variant.arm)}
+        mapping = study.mapping_of(variant.arm)
+        if source in teachers:
+            raise ConfigError(f"further: the run {source} is the source of seed {seed} already; expected others")
+        others = [{"source": key, "mapping": mapping} for key in teachers]
+        document = {**told, "by": list(study.arms[variant.arm].by), "mapping": mapping, "further": others}
         carried = carrying(_with_seed(config, seed), validated(Carry, document))
         after = source if origins.runs else None
         yield PlannedRun(variant.name, seed, carried, after, source_seed=source_seed, block=source_seed)
@@ -187,12 +195,7 @@ def naming(where: str) -> Iterator[None]:
 
 def source_run(study: Study, root: Path) -> Run:
     """The finished run that a study names as its source. Raises UnknownName or CheckpointError."""
-    run = find_run(str(study.source.run), root)
-    if run.state != "done":
-        raise CheckpointError(f"source.run: {run.path} is {run.state}; expected a finished run")
-    if run.path.resolve().parent != root.resolve():
-        raise CheckpointError(f"source.run: {run.path} is not under {root}; expected a run of --runs {root}")
-    return run
+    return finished(str(study.source.run), root, "source.run")
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,9 @@ class Arm(_Part):
     """Hyperparameters of this arm alone. Then the arm differs from scratch in more than its methods."""
     mapping: MappingOverrides | None = None
     """The mapping of this arm alone: each of its fields that is given stands instead of the study's."""
+    further: tuple[str, ...] = ()
+    """Teachers besides the source, for methods that take several: the keys or folders of finished runs. Each serves all
+    seeds and maps to the target by the arm's mapping."""
 
     @field_serializer("mapping")
     def _as_given(self, mapping: MappingOverrides | None) -> dict[str, Any] | None:
@@ -316,6 +319,8 @@ class Study(_Part):
             raise ValueError("scratch has methods; expected none: it is what the others are compared with")
         if arms[SCRATCH].mapping is not None:
             raise ValueError("scratch has a mapping; expected none: it carries nothing")
+        if arms[SCRATCH].further:
+            raise ValueError("scratch has further teachers; expected none: it carries nothing")
         if SOURCE in arms:
             raise ValueError("'source' is what source runs are called; expected another name for this arm")
         for name, arm in arms.items():
