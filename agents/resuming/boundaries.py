@@ -118,7 +118,7 @@ class Boundaries:
     def _look(self) -> None:
         """Whether what the environments are in can be saved."""
         try:
-            environments.state(self.learner.env)
+            environments.try_out(self.learner.env)
         except environments.NoState as error:
             self._not_exact(str(error))
 
@@ -138,7 +138,7 @@ class Boundaries:
             for name, replay in self._replays.items():
                 replay.forget(self._needed.get(name, 0))
                 self._needed[name] = replay.rows - replay.buffer.buffer_size
-        except (OSError, Unknown) as error:
+        except (OSError, Unknown, environments.NoState) as error:
             if not self._told_full:
                 with suppress(OSError):
                     self.journal.say(f"no checkpoint could be written: {error}")

@@ -22,6 +22,8 @@ from envs.errors import CheckpointError
 OF_A_LAYER = ("venv", "class_attributes", "metadata", "render_mode", "reset_infos", "num_envs", "waiting")
 
 """What is made anew, and what only messages tell."""
+DRAWING = ("Surface", "Clock", "Font")
+"""What pygame draws with, and no game is decided by."""
 COUNTED = ("_returns", "_lengths", "_observations")
 
 
@@ -32,6 +34,19 @@ class NoState(Exception):
 def state(venv: VecEnv) -> list[dict[str, Any]]:
     """Of each layer, the outermost first. Raises NoState."""
     return [*wrappers(venv), _base(venv.unwrapped)]
+
+
+def try_out(venv: VecEnv) -> None:
+    """Raises NoState if the state cannot be taken out, or could not be put back."""
+    found = state(venv)[-1]
+    if "pickled" in found:
+        base: Any = venv.unwrapped
+        try:
+            _unpickled(
+                found["pickled"], base.envs if isinstance(base, BatchedVecEnv) else getattr(base, str(_games(base)))
+            )
+        except Exception as error:  # whatever an object's own way of being unpickled raises
+            raise NoState(" ".join(str(error).split()) or type(error).__name__) from error
 
 
 def wrappers(venv: VecEnv) -> list[dict[str, Any]]:
@@ -107,7 +122,7 @@ def _restore_base(venv: Any, saved: dict[str, Any]) -> None:
 
 
 class _Pickler(pickle.Pickler):
-    """Whole objects, also where EzPickle would make new ones; functions and modules by name and order."""
+    """Whole objects, also where EzPickle would make new ones; functions, modules, surfaces by name and order."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
@@ -117,8 +132,10 @@ class _Pickler(pickle.Pickler):
         """What is not written but found again."""
         if isinstance(value, ModuleType):
             return "module", value.__name__
-        if isinstance(value, FunctionType) and "<" in value.__qualname__:
-            name = f"{value.__module__}:{value.__qualname__}"
+        kind = type(value)
+        drawn = kind.__module__.startswith("pygame") and kind.__name__ in DRAWING
+        if drawn or (isinstance(value, FunctionType) and "<" in value.__qualname__):
+            name = f"{kind.__module__}:{kind.__name__}" if drawn else f"{value.__module__}:{value.__qualname__}"
             known = self.functions.setdefault(name, [])
             if not any(value is other for other in known):
                 known.append(value)
@@ -144,7 +161,7 @@ class _Unpickler(pickle.Unpickler):
         try:
             return self.functions[pid[1]][pid[2]]
         except (KeyError, IndexError) as error:
-            raise CheckpointError(f"the environments have no function {pid[1]} any more") from error
+            raise CheckpointError(f"the environments have no {pid[1]} any more") from error
 
 
 def _become(value: Any, state: dict[str, Any]) -> None:

@@ -61,7 +61,7 @@ class ReplayFiles:
             "rows": rows,
             "width": self._width(),
             "full": bool(buffer.full),
-            "files": [[first, *held] for first, held in sorted(self._checks.items()) if held[0]],
+            "files": [[first, *held] for first, held in sorted(self._checks.items()) if first + held[0] > rows - size],
             "following": [array[buffer.pos] for array in following],
         }
 

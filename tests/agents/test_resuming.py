@@ -1,20 +1,27 @@
 """A run that was killed and started again ends as one that never was, bit for bit; whatever befalls its checkpoints."""
 
 import errno
+import io
 import json
+import random
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
+from gymnasium.utils import EzPickle
+from stable_baselines3.common.buffers import ReplayBuffer
 
 from agents.algorithms import resolve
 from agents.config import Evaluation, RunConfig
 from agents.resuming import plain
 from agents.resuming.boundaries import VARIABLE, Boundaries, seconds_between
+from agents.resuming.replay import ReplayFiles, check
 from agents.runs import Run
 from agents.training import train
 from envs.errors import ConfigError, GameError
@@ -32,6 +39,7 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 CARTPOLE, PENDULUM = Task(game="headstart/CartPole-v1"), Task(game="Pendulum-v1", change=Change(time_limit=30))
 GRID = Task(game="headstart/DoorKey-5x5-v0")
+BOX = spaces.Box(-1, 1, (3,), np.float32)
 
 
 def config(algorithm: str = "ppo", task: Task = CARTPOLE, steps: int = 400, **settings: Any) -> RunConfig:
@@ -291,3 +299,81 @@ def test_a_run_that_failed_starts_afresh(sealed: RunConfig, tmp_path: Path, monk
     assert not (run.path / "resume").exists()
     monkeypatch.setattr(Sealed, "fault", 0.0)
     assert train(sealed, tmp_path).provenance["resumed"] == []
+
+
+class Forgetful(gym.Env[np.ndarray, Any], EzPickle):
+    """A game that pickles as it was made, holds a function made in a function, and deals from shared cards."""
+
+    observation_space, action_space = spaces.Box(0, 1, (2,), np.float32), spaces.Discrete(2)
+
+    def __init__(self) -> None:
+        EzPickle.__init__(self)
+        self.cards = [1.0, 0.5, 0.25]
+        self.dealt = {"from": self.cards}
+        scale = 0.5
+        self.seen = lambda first, second: np.array([scale * first, scale * second], np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.cards[:] = self.np_random.random(3).tolist()
+        return self.seen(self.cards[0], 0.0), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.cards.append(self.cards.pop(0) * 0.9)
+        over = bool(self.np_random.random() < 0.1)
+        return self.seen(self.dealt["from"][0], self.np_random.random()), float(action), over, False, {}
+
+
+def test_a_game_that_pickles_forgetfully_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gym.register("tests/Forgetful-v0", Forgetful)
+    try:
+        _dies_at(config(task=Task(game="tests/Forgetful-v0")), (2, 3), tmp_path, monkeypatch)
+    finally:
+        del gym.registry["tests/Forgetful-v0"]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_replay_files_hold_what_the_buffer_holds(whole: bool, tmp_path: Path) -> None:
+    """Written at irregular times, over many times round the buffer, some of them skipped."""
+    held, read = (ReplayBuffer(20, BOX, spaces.Discrete(3), n_envs=2, optimize_memory_usage=False) for _ in range(2))
+    files, draw, taken = ReplayFiles(tmp_path, "own", held), np.random.default_rng(0), 0
+    for _ in range(30):
+        for _ in range(int(draw.integers(1, 25 if whole else 9))):
+            seen = draw.normal(size=(2, 2, 3)).astype(np.float32)
+            held.add(seen[0], seen[1], draw.integers(0, 3, (2, 1)), draw.normal(size=2), draw.random(2) < 0.1, [{}, {}])
+            taken += 2
+        noted = files.write(taken)
+        files.forget(noted["rows"] - held.buffer_size)
+        assert len(list(tmp_path.glob("*.bin"))) <= 3
+        check(tmp_path, "own", noted)
+        ReplayFiles(tmp_path, "own", read).read(noted, taken)
+        for name in ("observations", "next_observations", "actions", "rewards", "dones", "timeouts"):
+            assert np.array_equal(getattr(held, name)[: held.size()], getattr(read, name)[: held.size()]), name
+        assert (held.pos, held.full) == (read.pos, read.full)
+
+
+def test_a_document_comes_back_as_it_was(tmp_path: Path) -> None:
+    generator = np.random.default_rng(3)
+    document = {
+        "plain": [None, True, 1.5, "ü", 2**100, float("inf")],
+        (1, "tuple"): {"array": np.arange(6, dtype=np.uint8).reshape(2, 3), "number": np.float32(0.1)},
+        "deque": deque([{"r": 1.0}, {"r": 2.0}], maxlen=2),
+        "tensor": torch.randn(3, 2),
+        "generators": [generator, torch.Generator().manual_seed(4), np.random.RandomState(5), random.Random(6)],
+        "bytes": b"\x00\xff",
+    }
+    plain.save(tmp_path / "file.npz", document)
+    wanted = [generator.random(), torch.rand(1, generator=document["generators"][1])]  # type: ignore[index]
+    there: dict[Any, Any] = {"generators": [np.random.default_rng(9), torch.Generator()]}
+    found = plain.Saved(tmp_path / "file.npz").onto(there)
+    assert found["plain"] == document["plain"]
+    assert found["deque"] == document["deque"]
+    assert found["deque"].maxlen == 2
+    assert found["bytes"] == b"\x00\xff"
+    assert torch.equal(found["tensor"], document["tensor"])  # type: ignore[arg-type]
+    assert np.array_equal(found[(1, "tuple")]["array"], np.arange(6).reshape(2, 3))
+    assert type(found[(1, "tuple")]["number"]) is np.float32
+    assert found["generators"][0] is there["generators"][0]
+    assert [found["generators"][0].random(), torch.rand(1, generator=found["generators"][1])] == wanted
+    with pytest.raises(plain.Unknown, match=r"_io\.BytesIO cannot be saved as plain data"):
+        plain.save(tmp_path / "other.npz", {"file": io.BytesIO()})
