@@ -1,6 +1,7 @@
 """evaluations.csv: a run's evaluations, a row an episode; written as training goes on, read into arrays."""
 
 import csv
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,9 @@ def read_evaluations(path: Path, episodes: int, grid: Sequence[int] | None = Non
     Raises:
         CheckpointError: something else is found.
     """
+    whole = _whole(path, episodes)
+    if whole is not None and (grid is None or whole[:, 0, 0].tolist() == list(grid)):
+        return _as_arrays(whole)
     rows = []
     lines = _lines(path, grid is not None)
     for number, line in enumerate(lines, start=2):
@@ -67,6 +71,11 @@ def read_evaluations(path: Path, episodes: int, grid: Sequence[int] | None = Non
         raise CheckpointError(
             f"{path} holds {len(rows)} episodes at {len(table)} steps, expected {episodes} at each of {len(grid)} steps"
         )
+    return _as_arrays(table)
+
+
+def _as_arrays(table: np.ndarray) -> Evaluations:
+    """The columns of a table (n_evaluations, n_episodes, n_columns)."""
     return Evaluations(
         steps=table[:, 0, 0].astype(np.int64),
         returns=table[:, :, 3],
@@ -75,6 +84,31 @@ def read_evaluations(path: Path, episodes: int, grid: Sequence[int] | None = Non
         terminated=table[:, :, 5] == 1,
         truncated=table[:, :, 6] == 1,
     )
+
+
+def _whole(path: Path, episodes: int) -> np.ndarray | None:
+    """A file without a flaw, as a table (n_evaluations, n_episodes, n_columns); None where a closer look is needed.
+
+    All numbers are read at once, ten times as fast as line by line: reports of sweeps read thousands of files.
+    """
+    try:
+        header, _, body = path.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    n_rows = body.count(b"\n")
+    if header.decode(errors="replace") != ",".join(EVALUATION_COLUMNS) or not body.endswith(b"\n") or n_rows % episodes:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            cells = np.fromstring(body[:-1].replace(b"\n", b",").decode("ascii"), sep=",")
+    except (ValueError, DeprecationWarning):  # something that is no number
+        return None
+    if cells.size != n_rows * len(EVALUATION_COLUMNS):
+        return None
+    table = cells.reshape(-1, episodes, len(EVALUATION_COLUMNS))
+    in_step = (table[:, :, 0] == table[:, :1, 0]).all() and (table[:, :, 1] == np.arange(episodes)).all()
+    return table if in_step and np.isin(table[:, :, 5:], (0.0, 1.0)).all() else None
 
 
 WIDEST = 128

@@ -122,12 +122,14 @@ class Run:
         """Held by whoever trains it."""
         return FileLock(self.path / ".lock")
 
-    def evaluations(self) -> Evaluations:
+    def evaluations(self, config: RunConfig | None = None) -> Evaluations:
         """The evaluations so far. Of an unfinished run there may be none, and one that was cut off is left out.
+
+        The config is read from the folder, unless it is known.
 
         Raises CheckpointError if a finished run's are damaged.
         """
-        config = self.config
+        config = self.config if config is None else config
         grid = config.evaluation.grid(config.steps) if self.done else None
         return read_evaluations(self.path / "evaluations.csv", config.evaluation.episodes, grid)
 
