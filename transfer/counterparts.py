@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from agents.mapped import MappedEncoder
 from agents.networks import encoders, normaliser
 from envs.errors import MappingError
-from transfer.layers import KINDS
+from transfer.layers import ACTION_CRITICS, KINDS
 
 
 def check_kinds(teacher: BasePolicy, student: BasePolicy) -> None:
@@ -66,8 +66,8 @@ def put(name: str, ours: Tensor, value: Tensor) -> None:
     ours.copy_(value)
 
 
-def _shape(network: BasePolicy) -> tuple[str, str, str]:
-    """Hidden sizes, activation and encoder, in words."""
+def _shape(network: BasePolicy) -> tuple[str, ...]:
+    """Hidden sizes, activation, encoder and critics of actions, in words."""
     arch = getattr(network, "net_arch", None)
     if isinstance(arch, list):
         arch = {"pi": arch, "vf": arch} if isinstance(network, ActorCriticPolicy) else arch
@@ -76,14 +76,19 @@ def _shape(network: BasePolicy) -> tuple[str, str, str]:
     encoder = encoders(network)[0]
     while isinstance(encoder, MappedEncoder):
         encoder = encoder.inner
-    return str(arch), activation, type(encoder).__name__ + normalised
+    words = str(arch), activation, type(encoder).__name__ + normalised
+    if not isinstance(network, ACTION_CRITICS):
+        return words
+    shared = " that share the actor's encoder" if network.share_features_extractor else ""
+    return *words, f"{network.critic.n_critics} critics{shared}"
 
 
 def differ(teacher: BasePolicy, student: BasePolicy) -> MappingError:
     theirs, ours = ", ".join(_shape(teacher)), ", ".join(_shape(student))
+    critics = ", n_critics, share_features_extractor" if isinstance(teacher, ACTION_CRITICS) else ""
     return MappingError(
         f"the teacher's network is {theirs}, the student's {ours}: "
-        "set net_arch, activation, encoder and normalise_observations to the teacher's"
+        f"set net_arch, activation, encoder{critics} and normalise_observations to the teacher's"
     )
 
 

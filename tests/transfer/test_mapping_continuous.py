@@ -175,6 +175,43 @@ def test_deviations_that_depend_on_the_state_permute_but_have_none_for_a_new_dim
             folded(Mapping.between(source, game("vx", ("wheel", "gas"), [(-1, 1), (-2, 2)])), teacher)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "words"),
+    [
+        ({"net_arch": [5], "n_critics": 3}, "2 critics, the student's .* 3 critics: .*n_critics"),
+        ({"net_arch": [5], "share_features_extractor": True}, "share the actor's encoder: .*share_features_extractor"),
+    ],
+)
+def test_critics_of_another_kind_are_refused(architecture, words):
+    source, target = game("xv", ("gas", "wheel")), game("vx", ("wheel", "gas"))
+    teacher = teacher_of("td3", source, {"net_arch": [5]})
+    with pytest.raises(MappingError, match=words):
+        Mapping.between(source, target).fold(teacher, build_network("td3", architecture, target))
+
+
+@pytest.mark.parametrize(("encoder", "side"), [("planes", 7), ("planes-conv", 7), ("planes-conv", 4)])
+def test_planes_are_mapped_in_front_of_every_critic(encoder, side):
+    """Folded into linear layers, into filters, and where padding does not fold behind a frozen input layer."""
+
+    def grid(side, planes, dimensions):
+        seen, acts = spaces.Box(0, 1, (side, side, 3), np.uint8), spaces.Box(-1, 1, (2,), np.float32)
+        return Interface(seen, acts, planes, dimensions)
+
+    source, target = (
+        grid(5, ("ball", "wall", "me"), ("gas", "wheel")),
+        grid(side, ("me", "ball", "new"), ("horn", "gas")),
+    )
+    mapping = Mapping.between(source, target)
+    teacher = teacher_of("sac", source, {"net_arch": [6], "encoder": encoder})
+    student, close = folded(mapping, teacher), {"rtol": 1e-3, "atol": 1e-3}
+    generator = torch.Generator().manual_seed(0)
+    seen = torch.randint(0, 2, (4, side, side, 3), generator=generator).float()
+    actions = 2 * torch.rand(4, 2, generator=generator) - 1
+    torch.testing.assert_close(policy_outputs(student, seen).head, mapping.teacher(teacher)(seen).head, **close)
+    expected = values(teacher.network, mapping.observations(seen), as_the_source_acts(mapping, actions))
+    torch.testing.assert_close(values(student, seen, actions), expected, **close)
+
+
 class Reach(gym.Env):
     """A point on a line is pushed towards the middle; `turned` tells what is seen, and pushed, in another order."""
 
