@@ -192,7 +192,11 @@ def test_a_given_run_must_have_kept_its_checkpoints(tmp_path: Path) -> None:
 
 def test_controls_do_not_count_among_the_arms_that_are_tested(tmp_path: Path) -> None:
     few = plan(study(ALL, seeds={"nested": 2}), tmp_path).warnings
-    assert any("seeds: 3 (2 sources, each of which counts as one), arms besides scratch: 1;" in line for line in few)
+    assert any(
+        "seeds: 3 (2 sources, each of which counts as one), arms besides scratch: 1;" in line
+        and "use more sources" in line
+        for line in few
+    )
     two = plan(study(ALL, checkpoints=[0.5, 1.0]), tmp_path).warnings
     assert any("arms besides scratch: 2;" in line for line in two)
 

@@ -280,7 +280,7 @@ def _warnings(study: Study, runs: Sequence[PlannedRun]) -> Iterator[str]:
             more = f" ({study.source.nested} sources, each of which counts as one)" if study.source.nested else ""
             yield (
                 f"seeds: {n_seeds}{more}, arms besides scratch: {others}; that cannot give a verdict: the smallest "
-                f"possible p is {smallest:.2g}, above {1 - LEVEL:.2g}; use more seeds"
+                f"possible p is {smallest:.2g}, above {1 - LEVEL:.2g}; use more {'sources' if study.source.nested else 'seeds'}"
             )
     if study.source.shared:
         yield "one source checkpoint serves all seeds: the results hold for this checkpoint only"
