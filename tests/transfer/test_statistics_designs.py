@@ -39,14 +39,16 @@ def test_more_seeds_find_smaller_effects_and_more_arms_larger_ones() -> None:
     assert detectable.power_of(5, 2, 0.0) < 0.05
 
 
-def test_the_permutation_test_finds_as_much_as_was_said() -> None:
+@pytest.mark.parametrize(("n_seeds", "n_arms", "effect"), [(4, 1, 2.0), (4, 2, 3.0), (5, 2, 2.0), (6, 1, 1.5)])
+def test_the_permutation_test_finds_as_much_as_was_said(n_seeds: int, n_arms: int, effect: float) -> None:
     generator = np.random.default_rng(0)
     found = 0
     for _ in range(300):
-        arms = {"a": generator.normal(2, 1, 5), "b": generator.normal(size=5)}
-        p = statistics.permutation_test(generator.normal(size=5), arms, generator, 499).adjusted
-        found += p["a"] <= 0.05
-    assert found / 300 == pytest.approx(detectable.power_of(5, 2, 2.0), abs=0.08)
+        scratch, *arms = generator.normal(size=(n_arms + 1, n_seeds))
+        arms[0] += effect
+        test = statistics.permutation_test(scratch, {str(i): arm for i, arm in enumerate(arms)}, generator, 499)
+        found += statistics.verdict(test.adjusted["0"], 1.0) == "helps"
+    assert found / 300 == pytest.approx(detectable.power_of(n_seeds, n_arms, effect), abs=0.08)
 
 
 def test_a_power_that_is_none_is_refused() -> None:
