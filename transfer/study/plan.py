@@ -278,9 +278,10 @@ def _warnings(study: Study, runs: Sequence[PlannedRun]) -> Iterator[str]:
         smallest = smallest_p(study.source.nested or n_seeds, others)
         if smallest > 1 - LEVEL + 1e-12:
             more = f" ({study.source.nested} sources, each of which counts as one)" if study.source.nested else ""
+            counted = "sources" if study.source.nested else "seeds"
             yield (
                 f"seeds: {n_seeds}{more}, arms besides scratch: {others}; that cannot give a verdict: the smallest "
-                f"possible p is {smallest:.2g}, above {1 - LEVEL:.2g}; use more {'sources' if study.source.nested else 'seeds'}"
+                f"possible p is {smallest:.2g}, above {1 - LEVEL:.2g}; use more {counted}"
             )
     if study.source.shared:
         yield "one source checkpoint serves all seeds: the results hold for this checkpoint only"
