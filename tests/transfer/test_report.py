@@ -439,10 +439,19 @@ def test_a_video_is_linked_beside_the_page(name: str, tag: str, tmp_path: Path) 
     (tmp_path / name).write_bytes(b"not really")
     write(study(GOOD), tmp_path, video=tmp_path / name)
     shown = (tmp_path / "report.html").read_text()
-    assert f'src="{name}"' in shown
+    assert 'base64,bm90IHJlYWxseQ=="' in shown  # the page needs no other file
+    assert f'href="{name}"' in shown
     assert tag in shown
     write(study(GOOD), tmp_path)  # found again
     assert (tmp_path / "report.html").read_text() == shown
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_large_video_stays_beside_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transfer.report.LARGEST", 5)
+    (tmp_path / "clip.mp4").write_bytes(b"not really")
+    write(study(GOOD), tmp_path)
+    assert 'src="clip.mp4"' in (tmp_path / "report.html").read_text()
 
 
 def test_a_video_that_is_not_there(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The report of a study: results.json, report.html, report.md and figures/, from arrays to files."""
 
+import base64
+import mimetypes
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from transfer.report import figures, page, shares
 from transfer.report.results import results
 from transfer.study.data import DialData, StudyData
 
+LARGEST = 8_000_000
+"""Bytes of a video that a page holds itself; a larger one stays beside it."""
 PICTURES = (".mp4", ".webm", ".gif")
 """What the page shows of a folder if no video is named."""
 
@@ -24,7 +28,8 @@ def write(data: StudyData | DialData, folder: str | Path, video: str | Path | No
     Args:
         data: what was measured.
         folder: made if it is not there; other files in it stay.
-        video: shown by a relative link; by default the first video or moving picture in the folder.
+        video: shown in the page, a large one by a relative link; by default the first video or moving picture in the
+            folder.
 
     Returns:
         The document of results.json.
@@ -50,7 +55,8 @@ def write_document(document: dict[str, Any], folder: Path, video: str | Path | N
         files.write_text(folder / "figures" / f"{name}.svg", svg[name])
         files.write_bytes(folder / "figures" / f"{name}.png", figures.to_png(figure))
     inline = {name: figures.inline(text, name) for name, text in svg.items()}
-    files.write_text(folder / "report.html", page.html(document, inline, shown))
+    inside = None if shown is None else _inside(folder / shown) or shown
+    files.write_text(folder / "report.html", page.html(document, inline, shown, inside))
     files.write_text(folder / "report.md", page.markdown(document, svg, shown))
     files.write_json(folder / "results.json", document)
     return document
@@ -59,6 +65,14 @@ def write_document(document: dict[str, Any], folder: Path, video: str | Path | N
 def draw(document: dict[str, Any]) -> dict[str, Figure]:
     """The figures of a page by file name."""
     return {**figures.draw(document), **shares.draw(document)}
+
+
+def _inside(video: Path) -> str | None:
+    """A video as a data URI, so that the page needs no other file; None where it would make the page too large."""
+    if video.stat().st_size > LARGEST:
+        return None
+    kind = mimetypes.guess_type(video.name)[0] or "video/mp4"
+    return f"data:{kind};base64,{base64.b64encode(video.read_bytes()).decode()}"
 
 
 def _link(folder: Path, video: str | Path | None) -> str | None:

@@ -15,6 +15,11 @@ from transfer.study.data import DialData
 FIGURE = "transfer_over_distance"
 """Its file's name."""
 
+LIMITS = (
+    "Not shown: what lies between and beyond these values, and why; what may not be concluded at each value stands in "
+    "its own report."
+)
+
 
 def turned(data: DialData) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The document of results.json, and those of its values, whose verdicts hold over all arms and all values."""
@@ -82,6 +87,7 @@ def _arm(points: list[dict[str, Any]], data: DialData, name: str) -> dict[str, A
         "jumpstart_after": [arm["jumpstart_after"] for arm in own],
         "charged": {metric: [arm["charged"][metric] for arm in own] for metric in METRICS},
         "verdict": verdicts,
+        "limits": LIMITS,
         "conclusion": controls.what(own[0]["control"])
         if own[0]["control"]
         else _conclusion(name, points[0]["primary"], data, verdicts),

@@ -78,7 +78,7 @@ def _card(name: str, arm: dict[str, Any]) -> dict[str, str]:
     """An arm's verdicts in words; coloured where they agree."""
     found = {verdict["verdict"] for verdict in arm["verdict"]}
     state = (found.pop() or "none") if len(found) == 1 else "none"
-    return {"name": name, "state": state.replace(" ", "-"), "conclusion": arm["conclusion"]}
+    return {"name": name, "state": state.replace(" ", "-"), "conclusion": arm["conclusion"], "limits": arm["limits"]}
 
 
 def _differences(document: dict[str, Any], metric: str) -> Table:

@@ -276,8 +276,18 @@ def _estimate(axes: Axes, row: int, entry: dict[str, Any], style: dict[str, Any]
     axes.plot([entry["value"]], [row], style["marker"], color=style["color"], markersize=7)
 
 
+def wrapped(name: str, width: int) -> str:
+    """A name on several lines of about so many characters, broken after its own marks."""
+    lines = [""]
+    for part in re.split(r"(?<=[-+@/_ ])", name):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def _rows(axes: Axes, names: list[str]) -> None:
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [wrapped(name, 15) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)

@@ -1,7 +1,6 @@
 """Heat maps of transfer, sources × targets: blue where an arm is better than scratch, orange where it is worse."""
 
 import re
-import textwrap
 from typing import Any
 
 import matplotlib as mpl
@@ -64,4 +63,4 @@ def _cell(axes: Axes, row: int, column: int, cell: dict[str, Any] | None, scale:
 
 def _wrapped(name: str) -> str:
     """A game's name without its package's, broken to fit a cell."""
-    return "\n".join(textwrap.wrap(name.removeprefix("headstart/"), 17, break_on_hyphens=False))
+    return figures.wrapped(name.removeprefix("headstart/"), 17)

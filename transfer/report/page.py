@@ -17,9 +17,12 @@ Cell = dict[str, Any]
 Table = dict[str, Any]
 
 
-def html(document: dict[str, Any], figures: Mapping[str, str], video: str | None) -> str:
-    """The page. `figures` are inline SVG by name; `video` is a link relative to the page."""
+def html(document: dict[str, Any], figures: Mapping[str, str], video: str | None, content: str | None = None) -> str:
+    """The page. `figures` are inline SVG by name; `video` is a link relative to the page, `content` where it plays
+    from, by default the link."""
     context = _context(document, video)
+    if context["video"]:
+        context["video"]["content"] = content or video
     drawn = {name: Markup(svg) for name, svg in figures.items()}
     return render("report.html.j2", {**context, "figures": drawn}, autoescape=True)
 
