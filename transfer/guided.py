@@ -8,12 +8,9 @@ episode, the next one begins with half as many of its steps as it took, so that 
 from typing import Any, Protocol
 
 import numpy as np
-import torch
-from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
-from agents.outputs import Outputs
 from envs.batched import BatchedVecEnv, Stepped, stepped
 from envs.observations import taken
 
@@ -206,32 +203,6 @@ class GuidedBatch(GuidedVecEnv):
             if len(arrived):
                 _fill(led, arrived, _rows(self.beside.get_state(), arrived))
         return led
-
-
-def chosen(outputs: Outputs, space: spaces.Space[Any], *, squashed: bool, generator: torch.Generator | None) -> Any:
-    """Actions (B, …) of a policy's heads, ready for `step`.
-
-    Args:
-        outputs: of B observations, in the actions of the space.
-        space: Discrete or Box.
-        squashed: whether continuous heads are actions in [-1, 1], through tanh if they have a deviation.
-        generator: what sampled actions are drawn from; None takes the best ones. Action values and deterministic heads
-            know no chance.
-    """
-    head = outputs.head
-    if outputs.kind == "q" or (outputs.kind == "categorical" and generator is None):
-        return head.argmax(dim=-1).numpy()
-    if outputs.kind == "categorical":
-        return torch.multinomial(torch.softmax(head, dim=-1), 1, generator=generator).squeeze(1).numpy()
-    if outputs.kind == "gaussian" and generator is not None and outputs.log_std is not None:
-        head = head + outputs.log_std.exp() * torch.randn(head.shape, generator=generator)
-    if not isinstance(space, spaces.Box):
-        raise TypeError(f"continuous heads for {space}: expected a Box")
-    actions = (torch.tanh(head) if outputs.kind == "gaussian" and squashed else head).numpy()
-    actions = actions.reshape(-1, *space.shape).astype(space.dtype)
-    if squashed:
-        actions = space.low + 0.5 * (actions + 1.0) * (space.high - space.low)
-    return np.clip(actions, space.low, space.high)
 
 
 def _rows(state: dict[str, Any], which: np.ndarray) -> dict[str, Any]:

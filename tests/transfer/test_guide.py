@@ -24,7 +24,8 @@ from tests.transfer.teachers import (
     vector,
 )
 from transfer.carry import check, train_run
-from transfer.guided import GuidedBatch, GuidedObjects, chosen
+from transfer.choosing import chosen
+from transfer.guided import GuidedBatch, GuidedObjects
 from transfer.mapping import Mapping
 from transfer.method import compose
 from transfer.methods.guide import GuideSettings, Horizon

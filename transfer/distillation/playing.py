@@ -16,6 +16,7 @@ from envs.batched import stepped
 from envs.observations import each, taken
 from envs.task import Task
 from envs.vector import make_vec
+from transfer.choosing import chosen
 from transfer.distillation.lessons import DataSet, Lesson, joined
 from transfer.distillation.student import last_hidden
 from transfer.distillation.views import TwoViews
@@ -120,13 +121,13 @@ class Playing:
         return actions
 
     def _chosen(self, teacher: int, outputs: Outputs) -> np.ndarray:
-        squashed = bool(self.teachers[teacher].policy.network.squash_output)
-        manner = self.manner
-        if outputs.kind in ("categorical", "q"):
-            return _choices(outputs, manner, self.generator)
-        space = self.venv.action_space
-        assert isinstance(space, spaces.Box)
-        return _numbers(outputs, space, manner, squashed, self.generator)
+        return chosen(
+            outputs,
+            self.venv.action_space,
+            squashed=bool(self.teachers[teacher].policy.network.squash_output),
+            generator=None if self.manner.greedy else self.generator,
+            temperature=self.manner.temperature,
+        )
 
 
 def labelled(observations: Any, teachers: Sequence["Teacher"], *, hidden: bool = False) -> DataSet:
@@ -138,27 +139,6 @@ def labelled(observations: Any, teachers: Sequence["Teacher"], *, hidden: bool =
     n = len(next(iter(observations.values())) if isinstance(observations, dict) else observations)
     parts = [taken(observations, slice(start, start + AT_ONCE)) for start in range(0, n, AT_ONCE)]
     return joined([DataSet(part, tuple(one(part) for one in read)) for part in parts])
-
-
-def _choices(outputs: Outputs, manner: Manner, generator: torch.Generator) -> np.ndarray:
-    """Discrete actions (B,)."""
-    if manner.greedy:
-        return outputs.head.argmax(dim=-1).cpu().numpy()
-    probabilities = outputs.log_probabilities(manner.temperature if outputs.kind == "q" else 1.0).exp().cpu()
-    return torch.multinomial(probabilities, 1, generator=generator).squeeze(1).numpy()
-
-
-def _numbers(
-    outputs: Outputs, space: spaces.Box, manner: Manner, squashed: bool, generator: torch.Generator
-) -> np.ndarray:
-    """Continuous actions (B, …) in the environments' unit; dimensions that a teacher lacks stay in their middle."""
-    head = outputs.head.cpu()
-    if outputs.log_std is not None and not manner.greedy:
-        head = head + outputs.log_std.cpu().exp() * torch.randn(head.shape, generator=generator)
-    found: np.ndarray = (head.tanh() if squashed and outputs.kind == "gaussian" else head).numpy()
-    low, high = space.low.reshape(-1), space.high.reshape(-1)  # (d,)
-    actions = low + 0.5 * (found + 1.0) * (high - low) if squashed else found
-    return np.clip(actions, low, high).astype(space.dtype).reshape(-1, *space.shape)
 
 
 def _drawn(space: spaces.Space[Any], generator: np.random.Generator) -> Any:

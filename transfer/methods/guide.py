@@ -16,7 +16,8 @@ from envs.catalogue import find_game
 from envs.errors import ConfigError
 from envs.task import Task
 from envs.vector import make_vec
-from transfer.guided import Act, GuidedBatch, GuidedObjects, GuidedVecEnv, chosen
+from transfer.choosing import chosen
+from transfer.guided import Act, GuidedBatch, GuidedObjects, GuidedVecEnv
 from transfer.method import Context, Crossing, Method, MethodSettings, Place, check_readable
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class Guide(Method):
         draw = generator if mode == "sampled" else None
 
         def act(observations: Any, /) -> np.ndarray:
-            return np.asarray(chosen(outputs(observations), space, squashed=squashed, generator=draw))
+            return chosen(outputs(observations), space, squashed=squashed, generator=draw)
 
         return act
 
