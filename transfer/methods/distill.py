@@ -78,8 +78,8 @@ class Distill(Distillation):
     def _check_data_set(self, dataset: str, crossing: Crossing) -> None:
         if self.settings.on == "source" or self.settings.view == "source":
             raise ConfigError(
-                f"distill learns on the states of the data set {dataset!r}, as the target shows them: leave on and view "
-                "out"
+                f"distill learns on the states of the data set {dataset!r}, as the target shows them: leave on and "
+                "view out"
             )
         check_unchanged(dataset, self.settings.sha256)
         target = crossing.mapping.target
