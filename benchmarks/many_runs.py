@@ -6,13 +6,13 @@ One study is planned: `seeds` sources and as many runs of each arm, on CartPole.
 temporary place, with the files that are read: config.json, provenance.json, evaluations.csv of made-up returns, and
 DONE. Then each thing that is done with them happens in a process of its own, one after the other on one core:
 
-* plan: the study file into runs and keys, and which of them are unfinished; then the order and the time left
+* plan: the study file into runs and keys, which of them are unfinished, and the order of as many that all are
 * scan: the lines of `headstart runs list`
 * status: what `headstart status` shows
 * collect: all evaluations as arrays
 * report: collect, statistics, figures and pages
 
-Printed: wall seconds and the process's peak of resident memory, imports included in the memory and not in the seconds.
+Printed: wall and CPU seconds, imports left out, and the process's peak of resident memory, imports included.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,12 +84,14 @@ def _evaluations(grid: list[int], episodes: int, random: np.random.Generator) ->
 
 
 def planning(folder: Path) -> str:
-    """The plan, the order and the forecast."""
+    """The plan and the order of what is unfinished; then of as many of which none is there."""
+    from transfer.study.order import in_order
     from transfer.study.plan import plan
     from transfer.study.spec import load_study
 
     planned = plan(load_study(folder / "sweep.toml"), folder / "runs")
-    return f"{len(planned.distinct)} runs, {len(planned.unfinished)} unfinished"
+    ordered = in_order(replace(planned, root=folder / "nowhere"), 8)
+    return f"{len(planned.distinct)} runs, {len(planned.unfinished)} unfinished; {len(ordered)} put in order"
 
 
 def scanning(folder: Path) -> str:
@@ -103,7 +106,7 @@ def scanning(folder: Path) -> str:
 def looking(folder: Path) -> str:
     """`headstart status`."""
     from transfer.study.spec import load_study
-    from transfer.study.store import study_status
+    from transfer.study.standing import study_status
 
     found = study_status(load_study(folder / "sweep.toml"), folder / "runs")
     return f"{sum(run.phase == 'done' for run in found)} of {len(found)} done"
@@ -142,11 +145,11 @@ def measured(name: str, folder: Path) -> str:
     import transfer.report
     import transfer.study.execute  # noqa: F401
 
-    begin = time.perf_counter()
+    begin, busy = time.perf_counter(), time.process_time()
     found = WORK[name](folder)
-    seconds = time.perf_counter() - begin
+    seconds, cpu = time.perf_counter() - begin, time.process_time() - busy
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return f"{name:8} {seconds:7.2f} s {peak:7.0f} MB   {found}"
+    return f"{name:8} {seconds:7.2f} s wall {cpu:7.2f} s CPU {peak:7.0f} MB   {found}"
 
 
 def main() -> None:
