@@ -162,14 +162,15 @@ class _Scheduler:
             tried = self.running[key]
             if message.kind in ("step", "evaluated"):
                 tried.size = max(tried.size, message.peak)
-                self._tell(Event(message.kind, tried.planned, message.step, message.score))  # type: ignore[arg-type]
+                self._tell(Event(message.kind, tried.planned, message.step, message.score))
             else:
                 del self.running[key]
                 self._ended(tried, message)
 
     def _next(self) -> tuple[PlannedRun, int, int] | None:
         """The first that can start and fits, with its attempt and its expected memory."""
-        put_back, found = [], None
+        put_back: list[tuple[int, int, PlannedRun, int]] = []
+        found: tuple[PlannedRun, int, int] | None = None
         while self.ready and found is None and len(put_back) < TRIED:
             entry = rank, _, planned, attempt = heapq.heappop(self.ready)
             run = self.plan.run(planned)
