@@ -150,6 +150,7 @@ def plot(shown: Sequence[tuple[Term, Sequence[float], Sequence[float]]], path: P
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import NullFormatter, NullLocator, StrMethodFormatter
 
     figure, axes = pyplot.subplots(2, len(shown), figsize=(4 * len(shown), 6.5), squeeze=False)
     for column, (term, seconds, memory) in enumerate(shown):
@@ -158,6 +159,10 @@ def plot(shown: Sequence[tuple[Term, Sequence[float], Sequence[float]]], path: P
             axis.plot(sizes, values, "o-", color="black", markersize=4)
             axis.plot(sizes, values[-1] * sizes / sizes[-1], "--", color="grey", label="linear")
             axis.set(xscale="log", yscale="log", xlabel=term.unit, ylabel=label)
+            axis.set_xticks(sizes[:: max(1, len(sizes) // 5)], minor=False)
+            axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+            axis.xaxis.set_minor_locator(NullLocator())
+            axis.yaxis.set_minor_formatter(NullFormatter())
             axis.grid(alpha=0.3)
             axis.legend(frameon=False)
         axes[0, column].set_title(f"with {term.name}")
