@@ -1,7 +1,7 @@
 """What the verdict keeps of its promises on normal scores, by simulation: `python benchmarks/verdict.py`.
 
 Prints the table of docs/how-it-is-measured.md; a few minutes on one core. `aa.py` asks the same of real runs, and
-`coverage.py` of the intervals.
+`intervals.py` of the intervals.
 """
 
 from collections.abc import Callable

@@ -258,8 +258,11 @@ def _with_names(venv: VecEnv, game: Game, change: Change) -> VecEnv:
     """Tell `interface` the names, through the metadata of the innermost VecEnv."""
     actions = game.actions if change.actions is None else subset_names(change.actions, game.actions)
     names = {
-        **{"game": game.id, "features": game.features, "actions": actions},
-        **{"values": game.values, "anchor": game.anchor},
+        "game": game.id,
+        "features": game.features,
+        "actions": actions,
+        "values": game.values,
+        "anchor": game.anchor,
     }
     metadata: dict[str, Any] = {**(venv.metadata or {}), "headstart": names}
     venv.metadata = metadata

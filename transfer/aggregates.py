@@ -77,7 +77,7 @@ def average_profile(scores: ArrayLike, thresholds: ArrayLike) -> Array:
 def aggregate_interval(name: str, scores: ArrayLike, generator: np.random.Generator) -> tuple[float | None, Interval]:
     """Value and interval of `mean`, `median`, `iqm` or `optimality_gap`; the value is None without a run.
 
-    With one task, the method that benchmarks/coverage.py chose: Student's t for the mean and for the gap, order
+    With one task, the method that benchmarks/intervals.py chose: Student's t for the mean and for the gap, order
     statistics for the median (of runs), the expanded percentile bootstrap for the IQM. With several, the percentile
     bootstrap stratified by task, as in rliable. Raises ConfigError for another name.
     """

@@ -1,6 +1,6 @@
 """Intervals of means, differences, ratios, medians and interquartile means. The seed is the unit; episodes never are.
 
-Which method serves which statistic was chosen by simulation (benchmarks/coverage.py, docs/results/statistics.md):
+Which method serves which statistic was chosen by simulation (benchmarks/intervals.py, docs/results/statistics.md):
 Student's and Welch's t for means, since at five seeds the percentile and BCa bootstraps of a mean, called 95 %, cover
 85 % of normal scores; order statistics for the median; an expanded percentile bootstrap for the interquartile mean.
 What each covers when scores are not normal is in `transfer.simulated`, for the report to print beside it. Two arms are

@@ -1,6 +1,6 @@
 """What nominal 95 % intervals covered in simulation, for reports to print beside them.
 
-The table is written by `benchmarks/coverage.py --write`, on distributions of scores that are listed in
+The table is written by `benchmarks/intervals.py --write`, on distributions of scores that are listed in
 docs/results/statistics.md.
 """
 

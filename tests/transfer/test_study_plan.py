@@ -13,8 +13,8 @@ from agents.config import RunConfig
 from envs.errors import CheckpointError, HeadstartError, UnknownName
 from transfer.study import check as checking
 from transfer.study.check import check
-from transfer.study.plan import Plan, plan
 from transfer.study.order import in_order
+from transfer.study.plan import Plan, plan
 from transfer.study.spec import Study, parse_study
 
 BASE = """
@@ -129,7 +129,10 @@ def test_a_design_that_cannot_reject_says_so(tmp_path: Path) -> None:
 
 def test_arms_that_differ_in_more_than_methods_are_told(tmp_path: Path) -> None:
     planned = plan(study('[arms.fast]\nby = ["finetune"]\nset = { learning_rate = 1e-2 }\n'), tmp_path)
-    assert any("arms.fast differs from scratch in more than its methods: learning_rate 0.01" in line for line in planned.warnings)
+    assert any(
+        "arms.fast differs from scratch in more than its methods: learning_rate 0.01" in line
+        for line in planned.warnings
+    )
     assert planned.of("fast")[0].config.hyperparameters["learning_rate"] == 1e-2
     assert not set(keys(planned, "fast")) & set(keys(planned, "finetune"))
 

@@ -1,4 +1,4 @@
-"""Layers that do not learn: not computed backward, computed forward once per rollout, and SB3's numbers all the same."""
+"""Layers that do not learn: not computed backward, computed forward once a rollout, and SB3's numbers all the same."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
 """How often nominal 95 % intervals hold what they estimate, by simulation: the ground on which ours were chosen.
 
-    .venv/bin/python benchmarks/coverage.py [--simulations 4000] [--write]
+    .venv/bin/python benchmarks/intervals.py [--simulations 4000] [--write]
 
 Prints the tables of docs/results/statistics.md. `--write` also brings `transfer/simulated_coverage.toml` up to date,
 which reports read. Everything is a matrix: one core needs about a minute. The bootstraps of one table share their
@@ -310,7 +310,7 @@ def reported(kinds: dict[str, Scores], simulations: int) -> dict[str, dict[int, 
 def write(found: dict[str, dict[int, dict[str, float]]], simulations: int) -> None:
     """The table that `transfer.simulated` reads."""
     lines = [
-        f"# Written by benchmarks/coverage.py --write: the share of {simulations:,} simulated nominal 95 % intervals"
+        f"# Written by benchmarks/intervals.py --write: the share of {simulations:,} simulated nominal 95 % intervals"
     ]
     lines += ["# that held the truth, by kind of interval, number of seeds and distribution of scores."]
     for interval, sizes in found.items():
