@@ -482,7 +482,7 @@ def test_a_users_game_and_encoder_are_part_of_the_key(tmp_path: Path, monkeypatc
 
 def test_the_version_of_the_games_package_is_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = {"minigrid": "3.1.0", "sb3-contrib": "2.9.0"}
-    monkeypatch.setattr("agents.config.version", lambda name: versions.get(name.replace("_", "-"), "1"))
+    monkeypatch.setattr("agents.config._version", lambda name: versions.get(name.replace("_", "-"), "1"))
     grid = RunConfig(task=Task(game="MiniGrid-DoorKey-5x5-v0"), steps=64)
     pole = RunConfig(task=CARTPOLE, steps=64)
     other = RunConfig(task=CARTPOLE, steps=64, algorithm="trpo")
