@@ -20,6 +20,9 @@ LEVEL = 0.95
 """Nominal level of all intervals; 1 − LEVEL is the level of the test."""
 RESAMPLES = 10_000
 """Of the bootstrap of an interquartile mean."""
+DRAWN = 2_000_000
+"""Scores that its resamples may hold together: beyond 200 seeds there are fewer resamples, at least `FEWEST`."""
+FEWEST = 1_000
 
 
 @dataclass(frozen=True)
@@ -105,9 +108,10 @@ def median_interval(times: ArrayLike, reached: ArrayLike) -> tuple[float | None,
         return None, _none("order statistics", "no seed finished")
     half = n // 2
     median = float(x[half] if n % 2 else (x[half - 1] + x[half]) / 2)
-    ranks = [k for k in range(1, half + 1) if 1 - 2 * stats.binom.cdf(k - 1, n, 0.5) >= LEVEL] or [1]
-    level = max(0.0, 1 - 2 * float(stats.binom.cdf(ranks[-1] - 1, n, 0.5)))
-    low, high = (_finite(float(x[ranks[-1] - 1])), _finite(float(x[n - ranks[-1]])))
+    levels = 1 - 2 * stats.binom.cdf(np.arange(half), n, 0.5)
+    rank = max(1, int((levels >= LEVEL).sum()))
+    level = max(0.0, 1 - 2 * float(stats.binom.cdf(rank - 1, n, 0.5)))
+    low, high = (_finite(float(x[rank - 1])), _finite(float(x[n - rank])))
     kind = f"order statistics, {100 * level:.1f} %"
     if n < 2:
         return _finite(median), _none("order statistics", "one seed gives no interval")
@@ -122,7 +126,7 @@ def order_interval(sample: ArrayLike) -> Interval:
 
 
 def iqm_interval(sample: ArrayLike, generator: np.random.Generator) -> Interval:
-    """The expanded percentile bootstrap of the interquartile mean of one sample (n_seeds,), 10,000 resamples.
+    """The expanded percentile bootstrap of the interquartile mean of one sample (n_seeds,), `RESAMPLES` resamples.
 
     The percentile bootstrap at the levels Φ(± √(n/(n − 1)) tₙ₋₁), which make up for how little few numbers say of their
     own spread (Hesterberg 2015, section 3.2). At five seeds these are the smallest and the largest.
@@ -133,7 +137,8 @@ def iqm_interval(sample: ArrayLike, generator: np.random.Generator) -> Interval:
         return _none(kind, "one seed gives no interval" if n else "no seed finished")
     tail = float(stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf((1 + LEVEL) / 2, n - 1)))
     cut = n // 4
-    drawn = np.sort(x[generator.integers(n, size=(RESAMPLES, n))], axis=1)[:, cut : n - cut].mean(axis=1)
+    resamples = min(RESAMPLES, max(FEWEST, DRAWN // n))
+    drawn = np.sort(x[generator.integers(n, size=(resamples, n))], axis=1)[:, cut : n - cut].mean(axis=1)
     low, high = np.quantile(drawn, tail, method="lower"), np.quantile(drawn, 1 - tail, method="higher")
     note = "width nought: the scores of all seeds are identical" if low == high else None
     return Interval(float(low), float(high), kind, note)

@@ -8,7 +8,7 @@ from none, so that an arm and scratch share nothing and make no pairs; where sev
 import hashlib
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -30,6 +30,11 @@ EXACT = 200_000
 """Relabellings up to which all are counted."""
 CLOSED = 8
 """Arms up to which every subset is tested; beyond that, Holm's correction of the pairwise tests."""
+WORK = 2_000_000_000
+"""Scores up to which the drawn relabellings of all subsets are gone through (100 seeds of 8 arms: 1.4 billion); beyond
+that, Holm's correction, too."""
+PIECE = 1_000_000
+"""Scores that are relabelled at a time."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def permutation_test(
     """
     base = np.asarray(scratch, dtype=np.float64)
     samples = {name: np.asarray(sample, dtype=np.float64) for name, sample in arms.items()}
-    closed = len(samples) <= CLOSED
+    closed = is_closed(len(base), [len(sample) for sample in samples.values()], permutations)
     drawn = False
     adjusted = dict.fromkeys(samples, 0.0)
     single: dict[str, float] = {}
@@ -76,8 +81,19 @@ def permutation_test(
     method = "closed testing over all sets of arms, max-T permutation"
     if not closed:
         adjusted = holm(single)
-        method = f"Holm's correction of pairwise permutation tests (more than {CLOSED} arms)"
+        why = f"more than {CLOSED} arms" if len(samples) > CLOSED else "too many seeds to relabel every set of arms"
+        method = f"Holm's correction of pairwise permutation tests ({why})"
     return Test(adjusted, single, method, permutations if drawn else None)
+
+
+def is_closed(n_scratch: int, seeds: Sequence[int], permutations: int = PERMUTATIONS) -> bool:
+    """Whether every set of these arms is tested: at most `CLOSED`, of so few seeds that it is not more than `WORK`.
+
+    An arm is in half of the 2ᵏ sets, and scratch in all.
+    """
+    if len(seeds) > CLOSED:
+        return False
+    return len(seeds) == 1 or permutations * (2 ** len(seeds) * n_scratch + 2 ** (len(seeds) - 1) * sum(seeds)) <= WORK
 
 
 def max_t(
@@ -121,11 +137,21 @@ def null(
     observed = float(statistic(pooled[None, :], sizes)[0])
     exact = relabellings(sizes) <= EXACT
     if exact:
-        rows = pooled[_assignments(sizes)].T
+        values = statistic(pooled[_assignments(sizes)].T, sizes)
     else:
-        drawn = generator.permuted(np.broadcast_to(pooled, (permutations, len(pooled))), axis=1)
-        rows = np.asfortranarray(drawn)  # a seed's column in one piece makes the sums over seeds several times faster
-    return Null(observed, np.sort(statistic(rows, sizes)), exact)
+        values = np.concatenate(list(_drawn(pooled, sizes, generator, permutations)))
+    return Null(observed, np.sort(values), exact)
+
+
+def _drawn(pooled: Array, sizes: Sequence[int], generator: np.random.Generator, permutations: int) -> Iterator[Array]:
+    """The statistic of relabellings drawn at random, some at a time, as all of them would not fit for many seeds."""
+    at_once = max(1, PIECE // len(pooled))
+    for done in range(0, permutations, at_once):
+        shape = (min(at_once, permutations - done), len(pooled))
+        rows = generator.permuted(np.broadcast_to(pooled, shape), axis=1)
+        if len(pooled) < len(rows):  # a seed's column in one piece makes the sums over few seeds several times faster
+            rows = np.asfortranarray(rows)
+        yield statistic(rows, sizes)
 
 
 def statistic(rows: Array, sizes: Sequence[int]) -> Array:

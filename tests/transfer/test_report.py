@@ -505,3 +505,16 @@ def test_the_verb_writes_the_report_again(
     report([str(tmp_path / "made-up.toml")], runs=str(tmp_path), results=tmp_path / "results", json=True)
     shown = json.loads(capsys.readouterr().out)
     assert shown == json.loads((page.parent / "results.json").read_text())
+
+
+def test_a_page_shows_the_first_seeds_of_many_and_says_so(tmp_path: Path) -> None:
+    many = page.ROWS_SHOWN + 20
+    large = study(arm("finetune", curves(200, 400, many, seed=1)), scratch=arm("scratch", curves(20, 300, many)))
+    document = write(large, tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    assert text.count("<code>finetune-") == page.ROWS_SHOWN
+    assert f"The first {page.ROWS_SHOWN} seeds of each arm; all {2 * many} are in results.json" in text
+    assert "thin lines are seeds. The first 50 seeds of each arm are drawn." in text
+    assert len(document["arms"]["finetune"]["per_seed"]) == many
+    write(study(GOOD), tmp_path)
+    assert "The first" not in (tmp_path / "report.md").read_text().replace("The first evaluation", "")

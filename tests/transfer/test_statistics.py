@@ -291,3 +291,27 @@ def test_the_smallest_p_of_unequal_groups_is_attained(n_scratch: int, n_seeds: i
 )
 def test_verdict(p: float, difference: float, said: str) -> None:
     assert statistics.verdict(p, difference) == said
+
+
+def test_many_seeds_are_not_relabelled_for_every_set_of_arms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand runs are tested pairwise, with Holm's correction, and the result says so."""
+    assert statistics.is_closed(100, [100] * 8)
+    assert not statistics.is_closed(1000, [1000] * 8)
+    assert not statistics.is_closed(5, [5] * (statistics.CLOSED + 1))
+    random = np.random.default_rng(0)
+    arms = {"far": random.normal(1, 1, 600), "same": random.normal(0, 1, 600), "other": random.normal(0, 1, 600)}
+    monkeypatch.setattr(statistics, "WORK", 1_000_000)
+    found = statistics.permutation_test(random.normal(0, 1, 600), arms, np.random.default_rng(1), permutations=500)
+    assert "too many seeds" in found.method
+    assert found.adjusted == statistics.holm(found.single)
+    assert found.adjusted["far"] == pytest.approx(3 / 501)
+    assert min(found.adjusted["same"], found.adjusted["other"]) > 0.05
+
+
+def test_relabellings_drawn_in_pieces_are_those_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    scratch, arm = random.normal(0, 1, 20), random.normal(1, 1, 20)
+    whole = statistics.null(scratch, [arm], np.random.default_rng(1), 500)
+    monkeypatch.setattr(statistics, "PIECE", 40 * 50)
+    pieces = statistics.null(scratch, [arm], np.random.default_rng(1), 500)
+    np.testing.assert_allclose(pieces.values, whole.values, rtol=1e-12)

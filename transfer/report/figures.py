@@ -18,6 +18,8 @@ COLOURS = ("#59626e", "#0b62b0", "#c2500a", "#0b7a52", "#8b3fa8", "#8a6d00", "#b
 """Scratch first. The page's style sheet names their counterparts for the dark."""
 LINES = ((0, (4, 2)), "solid", (0, (6, 1.5, 1, 1.5)), (0, (1.2, 1.2)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 MARKERS = "osD^vPX*<"
+LINES_SHOWN, DOTS_SHOWN = 50, 200
+"""Seeds of an arm, the first ones, that are drawn as thin lines and as dots; all of them are in results.json."""
 STYLE: Any = {
     "font.size": 10,
     "font.family": "sans-serif",
@@ -141,7 +143,7 @@ def _learning_curves(document: dict[str, Any], arms: dict[str, Any], *, charged:
         style, curve = style_of(document, name), arm["curve"]
         at = steps + (arm["source_steps"] if charged else 0)
         if not charged:
-            for seed in arm["per_seed"]:
+            for seed in arm["per_seed"][:LINES_SHOWN]:
                 axes.plot(at, seed["scores"], color=style["color"], linewidth=0.6, alpha=0.3)
         if curve["low"][0] is not None:
             axes.fill_between(at, curve["low"], curve["high"], color=style["color"], alpha=0.16, linewidth=0)
@@ -178,7 +180,7 @@ def _differences(document: dict[str, Any], arms: dict[str, Any], metric: str) ->
     axes.axvline(0, color=MUTED, linewidth=1)
     for row, (name, arm) in enumerate(arms.items()):
         style = style_of(document, name)
-        dots = [seed[level] - centre for seed in arm["per_seed"]]
+        dots = [seed[level] - centre for seed in arm["per_seed"][:DOTS_SHOWN]]
         _row(axes, row, dots, style)
         entry = arm[metric] if name != "scratch" else {"value": 0.0, "low": None, "high": None}
         _estimate(axes, row, entry, style)
@@ -194,7 +196,7 @@ def _times(document: dict[str, Any], arms: dict[str, Any]) -> Figure:
     budget = document["measured"]["budget"]
     for row, (name, arm) in enumerate(arms.items()):
         style, entry = style_of(document, name), arm["time_to_threshold"]
-        first = [seed["time_to_threshold"][0] for seed in arm["per_seed"]]
+        first = [seed["time_to_threshold"][0] for seed in arm["per_seed"][:DOTS_SHOWN]]
         _row(axes, row, [time["steps"] for time in first if time["reached"]], style)
         lost = [time["steps"] for time in first if not time["reached"]]
         axes.plot(lost, _spread(row, len(lost)), ">", color=style["color"], alpha=0.7, markersize=5, linestyle="none")

@@ -17,6 +17,9 @@ KINDS = (
     "five seeds"
 )
 
+LISTED = 50
+"""Final returns of sources that are listed."""
+
 
 def lead(document: dict[str, Any]) -> str:
     """What was compared with what, in a line or two."""
@@ -106,7 +109,9 @@ def _test(test: dict[str, Any], metric: str) -> str:
 
 def _source(source: dict[str, Any]) -> str:
     scores = source["scores"] or []
-    learnt = f", final returns {', '.join(number(score) for score in scores)}" if scores else ""
+    shown = ", ".join(number(score) for score in scores[:LISTED])
+    more = f" and {len(scores) - LISTED} more in results.json" if len(scores) > LISTED else ""
+    learnt = f", final returns {shown}{more}" if scores else ""
     return f"{steps_text(source['steps'])} steps each{learnt}; {source['pairing']}; {source['counted']}"
 
 

@@ -8,9 +8,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from transfer.report import again, method
+from transfer.report.figures import DOTS_SHOWN, LINES_SHOWN
 from transfer.report.words import LEVEL_NAMES, NAMES, estimate, exact, interval, number, p_value, steps_text
 
 TEMPLATES = Path(__file__).parent
+ROWS_SHOWN = 100
+"""Seeds of an arm that the page's table lists."""
 MOVING_PICTURES = (".gif", ".webp", ".apng")
 
 Cell = dict[str, Any]
@@ -74,6 +77,7 @@ def _context(document: dict[str, Any], video: str | None) -> dict[str, Any]:
         "provenance": method.provenance(document),
         "foremost": _foremost(document),
         "seeds": _seeds(document),
+        "seeds_left_out": _seeds_left_out(document),
         **again.context(document),
     }
 
@@ -114,14 +118,19 @@ TIMES_FIGURE = (
 
 
 def _captions(document: dict[str, Any]) -> dict[str, str]:
-    seeds = "each dot is a seed, the bar a nominal 95 % interval of the difference from scratch's mean"
+    most = max((len(arm["per_seed"]) for arm in document["arms"].values()), default=0)
+    lines, dots = (
+        f" The first {n} seeds of each arm are drawn." if most > n else "" for n in (LINES_SHOWN, DOTS_SHOWN)
+    )
+    seeds = f"each dot is a seed, the bar a nominal 95 % interval of the difference from scratch's mean.{dots}"
     cost = document["source"]["steps"]
     return {
-        "learning_curves": "Mean return over seeds with a pointwise nominal 95 % t interval; the thin lines are seeds.",
-        "jumpstart": f"The first evaluation: {seeds}.",
-        "asymptotic": f"The last tenth of the evaluations: {seeds}.",
-        "total_reward": f"The area under the curve per step of the budget: {seeds}.",
-        "time_to_threshold": TIMES_FIGURE,
+        "learning_curves": "Mean return over seeds with a pointwise nominal 95 % t interval; the thin lines are seeds."
+        + lines,
+        "jumpstart": f"The first evaluation: {seeds}",
+        "asymptotic": f"The last tenth of the evaluations: {seeds}",
+        "total_reward": f"The area under the curve per step of the budget: {seeds}",
+        "time_to_threshold": TIMES_FIGURE + dots,
         "survival": "Kaplan and Meier: the share of seeds that had got there by each step, with its pointwise nominal "
         "95 % interval. A seed that never did is censored at the budget, not dropped.",
         "profile": "Performance profile: the share of seeds above each return, with its pointwise nominal 95 % "
@@ -313,10 +322,10 @@ def _charged_caption(document: dict[str, Any]) -> str:
 
 
 def _seeds(document: dict[str, Any]) -> list[dict[str, str]]:
-    """One row per run."""
+    """One row per run, of an arm with many seeds the first ones."""
     rows = []
     for name, arm in document["arms"].items():
-        for seed in arm["per_seed"]:
+        for seed in arm["per_seed"][:ROWS_SHOWN]:
             time = next(iter(seed["time_to_threshold"]), None)
             rows.append(
                 {
@@ -328,3 +337,11 @@ def _seeds(document: dict[str, Any]) -> list[dict[str, str]]:
                 }
             )
     return rows
+
+
+def _seeds_left_out(document: dict[str, Any]) -> str:
+    """Where the other seeds are, if the table does not list all."""
+    total = sum(len(arm["per_seed"]) for arm in document["arms"].values())
+    if total == sum(len(arm["per_seed"][:ROWS_SHOWN]) for arm in document["arms"].values()):
+        return ""
+    return f"The first {ROWS_SHOWN} seeds of each arm; all {total:,} are in results.json and in the exported tables."

@@ -188,8 +188,10 @@ def _smallest(measured: Measured) -> dict[str, float]:
     counts = {name: len(sample) for name, sample in measured.samples.items() if len(sample) > 1}
     counts = {name: n for name, n in counts.items() if not measured.data.arms[name].control}
     base = counts.pop(BASELINE, 0)
+    closed = statistics.is_closed(base, list(counts.values()))
     arms = len(counts) if len(counts) <= statistics.CLOSED else measured.comparisons or len(counts)
-    return {name: statistics.smallest_p(n, arms, n_scratch=base) for name, n in counts.items()}
+    factor = len(counts) if not closed and arms <= statistics.CLOSED else 1
+    return {name: min(1.0, factor * statistics.smallest_p(n, arms, n_scratch=base)) for name, n in counts.items()}
 
 
 def _curve(scores: metrics.Array) -> dict[str, list[float | None]] | None:
@@ -272,7 +274,8 @@ def plain(found: Any) -> Any:
     if isinstance(found, Mapping):
         return {str(key): plain(value) for key, value in found.items()}
     if isinstance(found, np.ndarray):
-        return plain(found.tolist())
+        as_it_is = found.dtype.kind in "biu" or (found.dtype.kind == "f" and np.isfinite(found).all())
+        return found.tolist() if as_it_is else plain(found.tolist())
     if isinstance(found, list | tuple | set):
         return [plain(value) for value in found]
     if isinstance(found, np.generic):
