@@ -11,7 +11,7 @@ from transfer import aggregates, statistics
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 try:
-    aa, coverage, real_runs = (importlib.import_module(name) for name in ("aa", "coverage", "real_runs"))
+    aa, intervals, real_runs = (importlib.import_module(name) for name in ("aa", "intervals", "real_runs"))
 finally:
     sys.path.pop(0)
 
@@ -85,14 +85,14 @@ def test_two_standard_deviations_are_found_more_often_than_one(pools: dict[str, 
 def test_the_simulated_intervals_are_the_packages(n: int) -> None:
     x, y = np.random.default_rng(n).lognormal(size=(2, 3, n))
     many = {
-        "student": (coverage.student(x), [statistics.mean_interval(row) for row in x]),
-        "order": (coverage.order(x), [aggregates.order_interval(row) for row in x]),
+        "student": (intervals.student(x), [statistics.mean_interval(row) for row in x]),
+        "order": (intervals.order(x), [aggregates.order_interval(row) for row in x]),
         "welch": (
-            coverage.welch(x, y),
+            intervals.welch(x, y),
             [statistics.difference_interval(own, base) for own, base in zip(x, y, strict=True)],
         ),
         "improvement": (
-            coverage.improvement(x, y),
+            intervals.improvement(x, y),
             [aggregates.improvement_interval(a, b, np.random.default_rng(0)) for a, b in zip(x, y, strict=True)],
         ),
     }
@@ -103,10 +103,10 @@ def test_the_simulated_intervals_are_the_packages(n: int) -> None:
 
 def test_the_studentised_bootstrap_is_a_students_t_spelt_out() -> None:
     x = np.random.default_rng(0).normal(size=(1, 10))
-    weights = coverage.resamples(10)
+    weights = intervals.resamples(10)
     rows = [np.repeat(x[0], counts.astype(int)) for counts in weights]
     t = np.sort([(row.mean() - x.mean()) / (row.std(ddof=0) / 3) for row in rows])
     error = x.std(ddof=1) / np.sqrt(10)
-    low, high = coverage.studentised(x)
+    low, high = intervals.studentised(x)
     assert low[0] == pytest.approx(x.mean() - t[round(0.975 * 998)] * error)
     assert high[0] == pytest.approx(x.mean() - t[round(0.025 * 998)] * error)
