@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ class Contender:
     processes: int = 1
     """How many make one measurement, with seeds of their own."""
     at_once: int = 1
-    turns: int = 1
-    """Seeds that each process trains in turn."""
+    shared: int | None = None
+    """Seeds that the processes share, each training its own in turn; None: a seed each."""
     fresh: tuple[str, ...] = ()
     """Environment variables that name a folder, empty before each measurement: caches that must be cold."""
     limit: float = 300.0
@@ -70,27 +71,38 @@ class Contender:
         """The same with a process for each of several seeds, as many at once as there are cores."""
         return replace(self, processes=seeds, at_once=min(seeds, CORES))
 
+    @property
+    def turns(self) -> int:
+        """The most seeds that a process trains in turn."""
+        return 1 if self.shared is None else -(-self.shared // self.processes)
+
     def in_turn(self, seeds: int) -> "Contender":
-        """The same with several seeds in turn in each of as many processes as there are cores; one for one seed."""
+        """The same with several seeds, shared by as many processes as there are cores; one for one seed."""
         if seeds == 1:
             return self
         places = min(seeds, CORES)
-        each = -(-seeds // places)
-        command = [*self.command, f"--in-turn={each}"]
-        return replace(self, command=command, processes=places, at_once=places, turns=each)
+        return replace(self, processes=places, at_once=places, shared=seeds)
+
+    def _seeds(self, repeat: int) -> list[list[str]]:
+        """What each process is told of its seeds; no two measurements have one in common."""
+        if self.shared is None:
+            return [[f"--seed={repeat * self.processes + i}"] for i in range(self.processes)]
+        ends = [self.shared * i // self.processes for i in range(self.processes + 1)]
+        return [
+            [f"--seed={repeat * self.shared + first}", f"--in-turn={last - first}"] for first, last in pairwise(ends)
+        ]
 
     def once(self, repeat: int) -> Result:
         """One measurement. Raises Failed."""
-        seeds = [repeat * self.processes + i for i in range(self.processes)]
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(self.at_once) as pool:
             empty = {name: str(Path(folder) / name) for name in self.fresh}
             for path in empty.values():
                 Path(path).mkdir()
 
-            def process(seed: int) -> Result:
-                return run([*self.command, f"--seed={seed}"], empty, self.limit, folder)
+            def process(seeds: list[str]) -> Result:
+                return run([*self.command, *seeds], empty, self.limit, folder)
 
-            return combined(list(pool.map(process, seeds)), self.at_once)
+            return combined(list(pool.map(process, self._seeds(repeat))), self.at_once)
 
 
 def ours(name: str, runner: str, *arguments: str, **details: Any) -> Contender:

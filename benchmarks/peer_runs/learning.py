@@ -53,14 +53,15 @@ class Timed(BaseCallback):
 class Until(BaseCallback):
     """Stops when a check is passed, or the time is up. Looks before each rollout, once its grid point has come."""
 
-    def __init__(self, clock: Clock, check: str, every: int, cap: float, make_games: Callable[[], VecEnv]) -> None:
+    def __init__(
+        self, clock: Clock, check: str, every: int, cap: float, began: float, make_games: Callable[[], VecEnv]
+    ) -> None:
         super().__init__()
         self.clock, self.check, self.every, self.cap = clock, check, every, cap
         self._make_games = make_games
         self._games: VecEnv | None = None
         self._due = every
-        self._began = clock.cold() if clock.used else 0.0
-        clock.used = True
+        self._began = began
         self.score: float | None = None
         self.reached: dict[str, float] | None = None
 
@@ -102,7 +103,7 @@ class Until(BaseCallback):
 
     @property
     def over(self) -> bool:
-        """Whether the time is up; that of a first seed began with the process."""
+        """Whether the time is up."""
         return self.clock.cold() - self._began >= self.cap
 
 
@@ -115,16 +116,16 @@ def run(clock: Clock, options: argparse.Namespace, make: Callable[[int], Made]) 
 
     With several seeds in turn, `reached` is when the last one was through, or None unless all were.
     """
-    learner, make_games, others = make(options.seed * options.in_turn)
+    learner, make_games, others = make(options.seed)
     found = {"seed": options.seed, "versions": versions(*PACKAGES), "hyperparameters": _told(learner)}
     if options.check is None:
         span = Span(clock)
         learner.learn(options.steps, callback=CallbackList([Timed(span, options.warm), *others]))
         say(clock, **span.end(learner.num_timesteps), **found)
         return
-    first = _until(clock, options, learner, make_games, others)
-    seeds = range(options.seed * options.in_turn + 1, (options.seed + 1) * options.in_turn)
-    each = [first, *(_until(clock, options, *make(seed)) for seed in seeds)]
+    first = _until(clock, options, 0.0, learner, make_games, others)  # its time began with the process
+    seeds = range(options.seed + 1, options.seed + options.in_turn)
+    each = [first, *(_until(clock, options, clock.cold(), *make(seed)) for seed in seeds)]
     reached = [one.reached for one in each if one.reached is not None]
     last = {"steps": median(one["steps"] for one in reached), "seconds": reached[-1]["seconds"]} if reached else None
     steps = sum(one.num_timesteps for one in each)
@@ -134,12 +135,13 @@ def run(clock: Clock, options: argparse.Namespace, make: Callable[[int], Made]) 
 def _until(
     clock: Clock,
     options: argparse.Namespace,
+    began: float,
     learner: BaseAlgorithm,
     make_games: Callable[[], VecEnv],
     others: list[BaseCallback],
 ) -> Until:
-    """Train one seed until the check is passed, or its time or its budget is up."""
-    until = Until(clock, options.check, options.every, options.cap, make_games)
+    """Train one seed until the check is passed, or its time (since `began`) or its budget is up."""
+    until = Until(clock, options.check, options.every, options.cap, began, make_games)
     learner.learn(options.steps, callback=CallbackList([until, *others]))
     if until.reached is None and not until.over:
         until.look()

@@ -22,8 +22,6 @@ class Clock:
         self._started = float(os.environ.get("BESIDE_STARTED", _FIRST_LINE))
         self.paused = 0.0
         """Seconds spent in `pause`: in checks that are no part of learning."""
-        self.used = False
-        """Whether a training has been timed: the next one's time does not begin with the process."""
 
     def cold(self) -> float:
         """Seconds since the start: interpreter, imports and compiling included, pauses not."""
