@@ -9,16 +9,18 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise, VectorizedActionNoise
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from agents.config import Mode
 from agents.generators import derived_seed, preserved
 from agents.hyperparameters import complete, parameters, schedule
+from agents.masking import masked_class
 from agents.networks import ARCHITECTURE, POLICY_ARGUMENTS, architecture, policy_kwargs
 from agents.presets import preset
 from agents.progressive import policy_class, progressive_kwargs
 from envs.errors import ConfigError
+from envs.masks import inner, is_masked
 from envs.registry import Registry
 from envs.task import Task
 
@@ -27,6 +29,7 @@ ALGORITHMS = Registry(
     {
         "ppo": "agents.ppo:PPO",
         "dqn": "agents.dqn:DQN",
+        "maskable-ppo": "agents.maskable:MaskablePPO",
         "sb3-ppo": "stable_baselines3:PPO",
         "sb3-dqn": "stable_baselines3:DQN",
         "a2c": "stable_baselines3:A2C",
@@ -45,7 +48,7 @@ ALGORITHMS = Registry(
 ANY_SPACE = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
 ACTION_SPACES = {
     **dict.fromkeys(("ppo", "sb3-ppo", "a2c", "trpo"), ANY_SPACE),
-    **dict.fromkeys(("dqn", "sb3-dqn", "qrdqn"), ("Discrete",)),
+    **dict.fromkeys(("dqn", "sb3-dqn", "qrdqn", "maskable-ppo"), ("Discrete",)),
     **dict.fromkeys(("sac", "td3", "ddpg", "tqc", "crossq"), ("Box",)),
     "ars": ("Box", "Discrete"),
 }
@@ -163,9 +166,21 @@ def check_action_space(name: str, space: spaces.Space[Any]) -> None:
 def _policy_class(
     name: str, algorithm: type[BaseAlgorithm], space: spaces.Space[Any], architecture: dict[str, Any]
 ) -> type[BasePolicy]:
-    """SB3's class of policies for a space, or the progressive one beside it."""
-    found = algorithm.policy_aliases[_policy_name(name, algorithm, space)]
-    return found if architecture.get("progressive") is None else policy_class(found)
+    """SB3's class of policies for a space, or the progressive one beside it, or the one that knows legal moves."""
+    check_masks(name, algorithm, space)
+    found = algorithm.policy_aliases[_policy_name(name, algorithm, inner(space))]
+    found = found if architecture.get("progressive") is None else policy_class(found)
+    return masked_class(found, space)
+
+
+def check_masks(name: str, algorithm: type[BaseAlgorithm], space: spaces.Space[Any]) -> None:
+    """Raises ConfigError if observations say which actions are legal and the algorithm would not listen."""
+    if not is_masked(space) or issubclass(algorithm.policy_aliases["MlpPolicy"], ActorCriticPolicy):
+        return
+    raise ConfigError(
+        f"{name} knows no legal moves, and the game's observations say which actions are legal: expected ppo, "
+        "maskable-ppo, sb3-ppo, a2c or trpo"
+    )
 
 
 def _policy_name(name: str, algorithm: type[BaseAlgorithm], space: spaces.Space[Any]) -> str:

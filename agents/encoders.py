@@ -18,6 +18,7 @@ from stable_baselines3.common.torch_layers import (
 from torch import Tensor, nn
 
 from envs.errors import ConfigError
+from envs.masks import inner
 from envs.registry import Registry, load_attribute
 
 MOST_SYMBOLS = 32
@@ -257,7 +258,8 @@ def find_encoder(
 ) -> tuple[type[BaseFeaturesExtractor], dict[str, Any]]:
     """The features extractor behind a name (or a `module:Class`), and its keyword arguments.
 
-    What is no text is the description of a mapped encoder, see `agents.mapped`.
+    What is no text is the description of a mapped encoder, see `agents.mapped`. Of observations that say which actions
+    are legal, the encoder is one for what is looked at.
 
     Raises UnknownName, or ConfigError if it has no normaliser and one is asked for.
     """
@@ -265,6 +267,7 @@ def find_encoder(
         from agents.mapped import find_mapped
 
         return find_mapped(name, normalise)
+    space = inner(space)
     if name == "auto":
         name = choose_encoder(space)
     if name == "flat" and not normalise:

@@ -16,11 +16,13 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
-from torch import Tensor, nn
+from torch import nn
 
 from agents.encoders import FlatEncoder, Normaliser, find_encoder
+from agents.masking import seen_by
 from agents.progressive import Column, Columns, earlier_columns
 from envs.errors import ConfigError
+from envs.masks import inner
 from envs.registry import did_you_mean
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -153,16 +155,19 @@ def normaliser(policy: BasePolicy) -> Normaliser | None:
 
 
 @torch.no_grad()
-def update_normaliser(policy: BasePolicy, observations: np.ndarray | Tensor) -> None:
+def update_normaliser(policy: BasePolicy, observations: Any) -> None:
     """Merge observations (B, …), as a buffer holds them, into the policy's normaliser and all its twins.
+
+    Of those that say which actions are legal, what is looked at may stand alone.
 
     Nothing happens to a policy without one.
     """
     first = next((e for e in encoders(policy) if isinstance(e, FlatEncoder) and e.normaliser), None)
     if first is None or first.normaliser is None:
         return
-    tensor = torch.as_tensor(observations, device=policy.device)
-    preprocessed = preprocess_obs(tensor, policy.observation_space, normalize_images=policy.normalize_images)
+    tensor = torch.as_tensor(seen_by(policy, observations), device=policy.device)
+    space = inner(policy.observation_space)
+    preprocessed = preprocess_obs(tensor, space, normalize_images=policy.normalize_images)
     first.normaliser.update(first.encode(preprocessed))  # type: ignore[arg-type]
     sync_normalisers(policy)
 
@@ -193,7 +198,7 @@ class NormaliserCallback(BaseCallback):
     def _on_rollout_end(self) -> None:
         buffer = getattr(self.model, "rollout_buffer", None)
         if buffer is not None and normaliser(self.model.policy) is not None:
-            observations = buffer.observations  # (n_steps, n_envs, …)
+            observations = seen_by(self.model.policy, buffer.observations)  # (n_steps, n_envs, …)
             self._seen = [observations.reshape(-1, *observations.shape[2:]).copy()]
 
     def _on_step(self) -> bool:

@@ -20,6 +20,7 @@ from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor
 
+from agents.masking import MaskedActorCritic
 from envs.errors import ConfigError
 
 Kind = Literal["categorical", "gaussian", "q", "deterministic"]
@@ -34,7 +35,7 @@ class Outputs:
     """What `head` holds."""
     head: Tensor
     """`categorical`: logits (B, n). `q`: action values (B, n). `gaussian`: means (B, d), before any squashing.
-    `deterministic`: actions (B, d)."""
+    `deterministic`: actions (B, d). Illegal actions' logits are at `agents.masking.ILLEGAL`."""
     log_std: Tensor | None = None
     """Of a `gaussian` head: (B, d)."""
     value: Tensor | None = None
@@ -85,6 +86,9 @@ def from_distribution(distribution: Any, value: Tensor | None) -> Outputs:
 
 def _actor_critic(policy: ActorCriticPolicy, observations: Observations) -> tuple[Any, Tensor]:
     """One pass through both halves: the distribution and the values (B,)."""
+    if isinstance(policy, MaskedActorCritic):
+        distribution, values = policy.both(observations)
+        return distribution, values.flatten()
     features = policy.extract_features(observations)
     if policy.share_features_extractor:
         latent_pi, latent_vf = policy.mlp_extractor(features)

@@ -30,6 +30,7 @@ from agents import files
 from agents.build import build_network, load_tensors, refuse_foreign_code, tensors_of
 from agents.config import Mode
 from agents.generators import drawing_from
+from agents.masking import MaskedActorCritic, features_of, insist_on_a_move, masked, masks_of
 from agents.networks import architecture as architecture_of
 from agents.outputs import Observations, Outputs, policy_outputs
 from envs.errors import CheckpointError, HeadstartError
@@ -89,6 +90,10 @@ class Policy:
             dict(provenance or {}),
         )
 
+    def __post_init__(self) -> None:
+        if isinstance(self.network, MaskedActorCritic) and self.task is not None:
+            self.network.game = self.task.game
+
     def act(
         self,
         observations: np.ndarray | dict[str, np.ndarray],
@@ -100,7 +105,7 @@ class Policy:
 
         Continuous actions are clipped to the space's bounds, or scaled to them if the policy squashes. Policies that
         know no chance, such as DQN's, are greedy in both modes. Draws come from the generator, or from torch's
-        global one.
+        global one. Raises GameError where observations say which actions are legal, and none is.
         """
         if self.network.training:
             self.network.set_training_mode(False)
@@ -281,9 +286,11 @@ def _choose(network: BasePolicy, observations: Any, *, greedy: bool) -> Tensor:
 
 def _logits(network: ActorCriticPolicy, observations: Any) -> Tensor:
     """Logits (B, n) of an actor-critic with discrete actions, without its critic and SB3's distribution objects."""
-    features = BasePolicy.extract_features(network, observations, network.pi_features_extractor)
-    logits: Tensor = network.action_net(network.mlp_extractor.forward_actor(features))
-    return logits
+    masks = masks_of(network, observations)
+    if isinstance(network, MaskedActorCritic):
+        insist_on_a_move(masks, network.game)
+    features = features_of(network, observations, network.pi_features_extractor)
+    return masked(network.action_net(network.mlp_extractor.forward_actor(features)), masks)
 
 
 def _one_line(error: BaseException) -> str:

@@ -17,6 +17,7 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.distributions import CategoricalDistribution
+from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.torch_layers import MlpExtractor
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
@@ -25,6 +26,7 @@ from torch.nn import functional as F
 
 from agents.compiled import compiled_ppo
 from agents.encoders import learns
+from agents.masking import masked, masked_class, masks_of
 from agents.optimising import clip_gradients, fuse
 from agents.outputs import Batch, Observations, Outputs, from_distribution
 from agents.parts import fixed_beginning
@@ -51,6 +53,7 @@ class Minibatch(NamedTuple):
     old_log_prob: Tensor  # (B,)
     advantages: Tensor  # (B,)
     returns: Tensor  # (B,)
+    masks: Tensor | None = None  # (B, n), 0 where an action is illegal
 
 
 class Evaluated(NamedTuple):
@@ -73,6 +76,11 @@ class PPO(stable_baselines3.PPO):
 
     compiles: bool = True
     """Whether to learn in compiled code where that knows the policy."""
+
+    def _setup_model(self) -> None:
+        if self.policy_class in (ActorCriticPolicy, MultiInputActorCriticPolicy):
+            self.policy_class = masked_class(self.policy_class, self.observation_space)
+        super()._setup_model()
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
@@ -182,7 +190,7 @@ class PPO(stable_baselines3.PPO):
         latent_pi, latent_vf = self._latents(features, batch.critic_features)
         values = policy.value_net(latent_vf).flatten()
         if isinstance(policy.action_dist, CategoricalDistribution):
-            log_probs = torch.log_softmax(policy.action_net(latent_pi), dim=-1)  # (B, n)
+            log_probs = torch.log_softmax(masked(policy.action_net(latent_pi), batch.masks), dim=-1)  # (B, n)
             log_prob = log_probs.gather(1, batch.actions.unsqueeze(1)).squeeze(1)
             entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
             return Evaluated(values, log_prob, entropy, Outputs("categorical", log_probs, value=values))
@@ -215,6 +223,7 @@ class PPO(stable_baselines3.PPO):
             critic_features,
             self._typed(tensor(buffer.actions)),
             *(tensor(v).flatten() for v in (buffer.values, buffer.log_probs, buffer.advantages, buffer.returns)),
+            masks_of(self.policy, observations),
         )
 
     @torch.no_grad()
@@ -248,7 +257,9 @@ class PPO(stable_baselines3.PPO):
         """One epoch, shuffled by numpy's global generator, which is SB3's."""
         if rollout is None:
             for data in self.rollout_buffer.get(self.batch_size):
-                yield Minibatch(data.observations, None, None, self._typed(data.actions), *data[2:])
+                given = (data.old_values, data.old_log_prob, data.advantages, data.returns)
+                masks = masks_of(self.policy, data.observations)
+                yield Minibatch(data.observations, None, None, self._typed(data.actions), *given, masks)
             return
         size = len(rollout.returns)
         order = torch.as_tensor(np.random.permutation(size), device=self.device)  # noqa: NPY002

@@ -7,7 +7,7 @@ from typing import Any
 
 from envs.task import Task
 
-PRESET_OF = {"sb3-ppo": "ppo", "sb3-dqn": "dqn"}
+PRESET_OF = {"sb3-ppo": "ppo", "maskable-ppo": "ppo", "sb3-dqn": "dqn"}
 """Algorithms that take another one's presets."""
 
 

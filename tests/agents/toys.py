@@ -8,6 +8,8 @@ from gymnasium import spaces
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from envs.masks import MASK, SEEN, with_mask
+
 DISCRETE = spaces.Discrete(3)
 BOX = spaces.Box(-1, 1, (2,), np.float32)
 MULTIDISCRETE = spaces.MultiDiscrete([2, 3])
@@ -32,6 +34,48 @@ class Toy(gym.Env[np.ndarray, Any]):
         self.steps += 1
         terminated = bool(self.np_random.random() < 0.1)
         return self.observation_space.sample(), float(np.sum(action)), terminated, self.steps >= 10, {}
+
+
+PLANES = spaces.Box(0, 1, (4, 3, 2), np.uint8)
+
+
+class Moves(gym.Env[Any, Any]):
+    """A toy that says which of its moves are legal, and refuses the others. The first legal one is paid."""
+
+    def __init__(self, seen: spaces.Space[Any] = PLANES, n: int = 5) -> None:
+        self.observation_space = with_mask(seen, n)
+        self.action_space = spaces.Discrete(n)
+        self.legal = np.ones(n, np.int8)
+        self.steps = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        super().reset(seed=seed)
+        if seed is not None:
+            self.observation_space.seed(seed)
+        self.steps = 0
+        return self._seen(), {}
+
+    def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+        if not self.legal[action]:
+            raise ValueError(f"{action} is illegal")
+        self.steps += 1
+        reward = float(action == np.flatnonzero(self.legal)[0])
+        terminated = bool(self.np_random.random() < 0.1)
+        return self._seen(), reward, terminated, self.steps >= 10, {}
+
+    def action_masks(self) -> np.ndarray:
+        """As sb3-contrib asks for them."""
+        return self.legal.astype(bool)
+
+    def _seen(self) -> dict[str, np.ndarray]:
+        self.legal = (self.np_random.random(len(self.legal)) < 0.4).astype(np.int8)
+        self.legal[self.np_random.integers(len(self.legal))] = 1
+        return {SEEN: self.observation_space[SEEN].sample(), MASK: self.legal.copy()}  # type: ignore[index]
+
+
+def moves(seen: spaces.Space[Any] = PLANES, n: int = 5, n_envs: int = 4) -> DummyVecEnv:
+    """Several toys with legal moves."""
+    return DummyVecEnv([lambda: Moves(seen, n)] * n_envs)
 
 
 def toys(
