@@ -217,12 +217,17 @@ class PPO(stable_baselines3.PPO):
         else:
             observations = tensor(buffer.observations)
         features, critic_features = self._fixed_features(observations)
+        numbers = (buffer.values, buffer.log_probs, buffer.advantages, buffer.returns)
+        old_values, old_log_prob, advantages, returns = (tensor(each).flatten() for each in numbers)
         return Minibatch(
             observations if features is None or self.auxiliary is not None else None,
             features,
             critic_features,
             self._typed(tensor(buffer.actions)),
-            *(tensor(v).flatten() for v in (buffer.values, buffer.log_probs, buffer.advantages, buffer.returns)),
+            old_values,
+            old_log_prob,
+            advantages,
+            returns,
             masks_of(self.policy, observations),
         )
 

@@ -9,12 +9,15 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.distributions import CategoricalDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
 from torch import Tensor, nn
 
 from agents.compiled import stacks, steps
 from agents.encoders import FlatEncoder, Planes, PlanesEncoder, SymbolsEncoder
+from agents.masking import MaskedActorCritic
 from agents.optimising import unfuse
+from envs.masks import MASK, SEEN, inner
 
 KINDS: dict[type[nn.Module], int] = {nn.Tanh: stacks.TANH, nn.ReLU: stacks.RELU}
 
@@ -51,19 +54,27 @@ class Inputs:
     encoder: Any
     parts: tuple[str, ...] = ()
     """Of a Dict of symbols: the parts whose symbols stand side by side, in this order."""
+    masked: bool = False
+    """Whether observations say which actions are legal."""
 
     @classmethod
     def of(cls, policy: Any) -> Self | None:
         """Of a policy's encoder; None if it is one that learns, or unknown here."""
-        encoder, space = policy.features_extractor, policy.observation_space
+        found = cls._of_seen(policy.features_extractor, inner(policy.observation_space))
+        if found is not None:
+            found.masked = isinstance(policy, MaskedActorCritic)
+        return found
+
+    @classmethod
+    def _of_seen(cls, encoder: Any, space: spaces.Space[Any]) -> Self | None:
         if type(encoder) is PlanesEncoder and encoder.normaliser is None:
             return cls._of_symbols(encoder, {"": (space, encoder.planes)}, ())
         if type(encoder) is SymbolsEncoder:
-            each = {key: (space[key], dict(encoder.grids.items()).get(key)) for key in encoder.sizes}
+            each = {key: (space[key], dict(encoder.grids.items()).get(key)) for key in encoder.sizes}  # type: ignore[index]
             return cls._of_symbols(encoder, each, tuple(each))
-        numbers = isinstance(space, spaces.Box) and np.dtype(space.dtype).kind == "f"
+        numbers = isinstance(space, spaces.Box) and np.dtype(space.dtype).kind in "fiub" and not is_image_space(space)
         if numbers and (type(encoder) is FlattenExtractor or type(encoder) is FlatEncoder):
-            return cls(int(np.prod(space.shape)), np.zeros((4, 0), np.int32), encoder)
+            return cls(int(np.prod(space.shape or ())), np.zeros((4, 0), np.int32), encoder)
         return None
 
     @classmethod
@@ -90,16 +101,23 @@ class Inputs:
 
     def number(self, observations: Any) -> int:
         """How many observations (n, …) there are."""
+        if self.masked:
+            return len(observations[MASK])
         return len(observations[self.parts[0]] if self.parts else observations)
 
     def rows(self, observations: Any) -> tuple[np.ndarray, np.ndarray]:
         """Observations (n, …) as (numbers, symbols), one of them empty."""
+        observations = observations[SEEN] if self.masked else observations
         if self.parts:
             parts = [np.reshape(observations[key], (len(observations[key]), -1)) for key in self.parts]
             return NO_NUMBERS, np.concatenate(parts, axis=1, dtype=np.uint8, casting="unsafe")
         if self.symbolic:
             return NO_NUMBERS, np.ascontiguousarray(observations.reshape(-1, self.width)).view(np.uint8)
         return np.ascontiguousarray(observations.reshape(-1, self.width), dtype=np.float32), NO_SYMBOLS
+
+    def masks(self, observations: Any) -> np.ndarray:
+        """The masks (n, n_actions) uint8 among observations (n, …); empty where they have none."""
+        return np.ascontiguousarray(observations[MASK], np.uint8) if self.masked else NO_SYMBOLS
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray, float]:
         """Mean, factor and bound of the normaliser; empty without one."""
@@ -223,7 +241,8 @@ class Stacks:
         """What compiled code calls `inputs`, for observations (n, …)."""
         numbers, symbols = self.inputs.rows(observations)
         mean, factor, most = self.inputs.statistics()
-        return numbers, symbols, self.inputs.positions, mean, factor, most, self.x, self.active, self.counts
+        masks = self.inputs.masks(observations)
+        return numbers, symbols, self.inputs.positions, mean, factor, most, self.x, self.active, self.counts, masks
 
     def outputs(self, stack: int, n: int) -> np.ndarray:
         """A stack's last outputs for the first n rows held, (n, n_out)."""
@@ -332,7 +351,7 @@ def plain_adam(optimiser: torch.optim.Optimizer) -> bool:
 def actor_critic(policy: Any) -> Stacks | None:
     """The two stacks of a policy, actor first; None if compiled code cannot do what it does."""
     known = (
-        type(policy) in (ActorCriticPolicy, MultiInputActorCriticPolicy)
+        type(policy) in (ActorCriticPolicy, MultiInputActorCriticPolicy, MaskedActorCritic)
         and type(policy.mlp_extractor) is MlpExtractor
         and type(policy.action_dist) is CategoricalDistribution
         and policy.share_features_extractor

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from agents.compiled import ppo, stacks
 from agents.compiled.actor_critic import NOTHING_KEPT, Stacks, actor_critic, plain_adam
+from agents.masking import insist_on_a_move, masked, masks_of
 from agents.outputs import Batch, Outputs
 from envs.observations import each, taken
 
@@ -47,7 +48,16 @@ class CompiledPPO:
         """Actions int64, values and log-probabilities float32, each (B,), of observations (B, …).
 
         Draws are those of `torch.multinomial`, which SB3 uses, from the generator, or from torch's global one.
+
+        Raises GameError where observations say which actions are legal, and none is.
         """
+        if self.stacked.inputs.masked:
+            insist_on_a_move(masks_of(self.policy, observations), self.policy.game)
+        return self._act(observations, greedy=greedy, generator=generator)
+
+    def _act(
+        self, observations: Any, *, greedy: bool, generator: torch.Generator | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         n = self.stacked.inputs.number(observations)
         rows = self._range(n)
         actions, values, log_probs = np.empty(n, np.int64), np.empty(n, np.float32), np.empty(n, np.float32)
@@ -68,7 +78,7 @@ class CompiledPPO:
 
     def values(self, observations: Any) -> np.ndarray:
         """State values (B,) of observations (B, …)."""
-        return self.act(observations, greedy=True)[1]
+        return self._act(observations, greedy=True)[1]
 
     def update(
         self,
@@ -169,8 +179,9 @@ class CompiledPPO:
         return torch.tensor(self.stacked.outputs(stack, n), requires_grad=True)
 
     def _batch(self, rollout: "Rollout", rows: np.ndarray, logits: Tensor, values: Tensor) -> Batch:
-        known = Outputs("categorical", torch.log_softmax(logits, dim=-1), value=values[:, 0])
         observations = each(torch.from_numpy, taken(rollout.observations, rows))
+        log_probs = torch.log_softmax(masked(logits, masks_of(self.policy, observations)), dim=-1)
+        known = Outputs("categorical", log_probs, value=values[:, 0])
         return Batch(self.policy, observations, known=known, rollout=rollout.observations, rows=rows)
 
     def _settings(self, learner: Any, clip_range: float, clip_range_vf: float | None) -> np.ndarray:

@@ -28,6 +28,21 @@ POLICY, VALUE, ENTROPY, CLIPPED, DIVERGENCE, TOTAL = range(6)
 
 
 @compiled
+def rule_out(logits: Any, masks: Any, rows: Any) -> None:
+    """Logits (c, n) of these rows' illegal actions at -1e8, in place; masks (n_rows, n) are empty where all are legal.
+
+    Their probabilities are exactly 0 then, and so are their share of the entropy and their gradient.
+    """
+    if masks.shape[0] == 0:
+        return
+    for i in range(rows.size):
+        row, mask = logits[i], masks[rows[i]]
+        for j in range(row.size):
+            if mask[j] == 0:
+                row[j] = np.float32(-1e8)
+
+
+@compiled
 def log_softmax(logits: Any, out: Any) -> None:
     """Of each row of (c, n)."""
     for i in range(logits.shape[0]):
@@ -127,7 +142,7 @@ def act(net: Any, inputs: Any, rows: Any, noise: Any, actions: Any, values: Any,
     An action is the one with the largest p / noise, `noise` (n, n_actions) being exponential variates: a draw from p.
     """
     params, layers, stacks, relative, bases, work = net
-    _, _, _, _, _, _, x, active, counts = inputs
+    _, _, _, _, _, _, x, active, counts, masks = inputs
     capacity = counts.size
     for s in range(0, rows.size, CHUNK):
         c = min(CHUNK, rows.size - s)
@@ -136,6 +151,7 @@ def act(net: Any, inputs: Any, rows: Any, noise: Any, actions: Any, values: Any,
             forward(params, layers, stacks[k], x, active, counts, relative, bases, work, 0, c)
         logits = output(layers, stacks[0], work, capacity, 0, c)
         critic = output(layers, stacks[1], work, capacity, 0, c)
+        rule_out(logits, masks, rows[s : s + c])
         log_softmax(logits, logits)
         for i in range(c):
             best, most = 0, np.float32(-np.inf)
@@ -156,7 +172,9 @@ def look(net: Any, inputs: Any, rows: Any, log_probs: Any, values: Any) -> None:
         take_in(inputs, rows[s : s + c], 0)
         for k in range(2):
             forward(params, layers, stacks[k], x, active, counts, relative, bases, work, 0, c)
-        log_softmax(output(layers, stacks[0], work, counts.size, 0, c), log_probs[s : s + c])
+        logits = output(layers, stacks[0], work, counts.size, 0, c)
+        rule_out(logits, inputs[9], rows[s : s + c])
+        log_softmax(logits, log_probs[s : s + c])
         critic = output(layers, stacks[1], work, counts.size, 0, c)
         for i in range(c):
             values[s + i] = critic[i, 0]
@@ -181,7 +199,7 @@ def epoch(
     """
     params, layers, stacks, relative, bases, work = net
     grad, first, second, tensors, rates, taken, delta, spare, product = moments
-    _, _, positions, _, _, _, x, active, counts = inputs
+    _, _, positions, _, _, _, x, active, counts, masks = inputs
     actions, old_values, old_log_probs, advantages, returns = rollout
     capacity = counts.size
     done, looks = 0, reads(stacks, kept)
@@ -205,6 +223,7 @@ def epoch(
                 forward_from(net, inputs, kept, some, k, 0, c)
             logits = output(layers, stacks[0], work, capacity, 0, c)
             values = output(layers, stacks[1], work, capacity, 0, c)
+            rule_out(logits, masks, some)
             log_softmax(logits, logits)
             n = logits.shape[1]
             d_values = np.empty((c, 1), np.float32)
@@ -296,6 +315,7 @@ def propagate(
         c = min(CHUNK, rows.size - s)
         logits = output(layers, stacks[0], work, counts.size, s, c)
         values = output(layers, stacks[1], work, counts.size, s, c)
+        rule_out(logits, inputs[9], rows[s : s + c])
         log_softmax(logits, logits)
         n = logits.shape[1]
         d = delta[: c * n].reshape(c, n)

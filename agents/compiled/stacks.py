@@ -126,7 +126,7 @@ def scale_rows(observations: Any, rows: Any, mean: Any, factor: Any, most: float
 @compiled
 def take_in(inputs: Any, rows: Any, s: int) -> None:
     """Rows of the observations as inputs s to s + len(rows) of the stacks."""
-    numbers, symbols, positions, mean, factor, most, x, active, counts = inputs
+    numbers, symbols, positions, mean, factor, most, x, active, counts, _ = inputs
     c = rows.size
     if active.shape[1] > 0:
         list_planes(symbols, rows, positions, active[s : s + c], counts[s : s + c])

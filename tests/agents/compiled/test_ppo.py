@@ -14,12 +14,15 @@ from agents.compiled import ppo as kernels
 from agents.compiled import stacks
 from agents.compiled.learner import CompiledPPO
 from agents.encoders import FlatEncoder, PlanesEncoder, SymbolsEncoder
-from agents.outputs import Batch
+from agents.masking import MaskedActorCritic
+from agents.outputs import Batch, policy_outputs
 from agents.ppo import PPO
+from envs.errors import GameError
+from envs.masks import MASK, inner, is_masked, with_mask
 from envs.observations import each
 from envs.task import Change, Task
 from envs.vector import make_vec
-from tests.agents.toys import BOX, DISCRETE, quiet, toys
+from tests.agents.toys import BOX, DISCRETE, moves, quiet, toys
 
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
 
@@ -28,6 +31,7 @@ SYMBOLS = spaces.Box(0, np.broadcast_to(np.array((10, 5, 2), np.uint8), (3, 4, 3
 MIXED = spaces.Box(0, np.broadcast_to(np.array((4, 1), np.uint8), (3, 3, 2)), dtype=np.uint8)
 PLANES = spaces.Box(0, 1, (4, 4, 3), dtype=np.bool_)
 MISSION = spaces.Dict({"image": SYMBOLS, "direction": spaces.Discrete(4), "mission": spaces.Discrete(255)})
+BITS = spaces.Box(0, 1, (7,), np.uint8)
 PARTS = spaces.Dict({"b": PLANES, "c": spaces.Discrete(1), "d": MIXED})
 NETWORKS: dict[str, tuple[spaces.Space[Any], dict[str, Any]]] = {
     "numbers": (NUMBERS, {}),
@@ -44,16 +48,28 @@ NETWORKS: dict[str, tuple[spaces.Space[Any], dict[str, Any]]] = {
     "planes": (PLANES, {"features_extractor_class": PlanesEncoder}),
     "mission": (MISSION, {"features_extractor_class": SymbolsEncoder}),
     "parts": (PARTS, {"features_extractor_class": SymbolsEncoder}),
+    "bits": (BITS, {}),
+}
+MASKED: dict[str, tuple[spaces.Space[Any], dict[str, Any]]] = {
+    "masked planes": (with_mask(PLANES, 5), {"features_extractor_class": PlanesEncoder}),
+    "masked symbols": (with_mask(SYMBOLS, 5), {"features_extractor_class": PlanesEncoder}),
+    "masked numbers": (
+        with_mask(NUMBERS, 5),
+        {"features_extractor_class": FlatEncoder, "features_extractor_kwargs": {"normalise": True}},
+    ),
+    "masked bits": (with_mask(BITS, 5), {"net_arch": []}),
 }
 SIZES = {"n_steps": 300, "batch_size": 700, "n_epochs": 2}  # a minibatch of several chunks, and a stump
 
 
 def learner(algorithm: Any, network: str, **settings: Any) -> Any:
     """A learner whose rollout is full, the same for every algorithm."""
-    observations, kwargs = NETWORKS[network]
+    observations, kwargs = (NETWORKS | MASKED)[network]
+    masked = is_masked(observations)
+    policy = "MultiInputPolicy" if isinstance(observations, spaces.Dict) else "MlpPolicy"
     made = algorithm(
-        "MultiInputPolicy" if isinstance(observations, spaces.Dict) else "MlpPolicy",
-        toys(DISCRETE, observations, n_envs=3),
+        MaskedActorCritic if masked else policy,
+        moves(inner(observations), n_envs=3) if masked else toys(DISCRETE, observations, n_envs=3),
         policy_kwargs=dict(kwargs),
         seed=4,
         device="cpu",
@@ -74,7 +90,7 @@ def assert_alike(ours: Any, theirs: Any, tolerance: float = 2e-6) -> None:
         torch.testing.assert_close(parameter, expected[name], rtol=0, atol=tolerance, msg=name)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", NETWORKS | MASKED)
 def test_an_update_of_large_minibatches_is_sb3s(network: str) -> None:
     ours, theirs = learner(PPO, network), learner(stable_baselines3.PPO, network)
     ours.compiles = True
@@ -90,12 +106,13 @@ def test_an_update_of_large_minibatches_is_sb3s(network: str) -> None:
             torch.testing.assert_close(first[index][key], value, rtol=1e-3, atol=1e-6, msg=key)
 
 
-@pytest.mark.parametrize("network", ["numbers", "symbols", "mission"])
+@pytest.mark.parametrize("network", ["numbers", "symbols", "mission", "masked planes"])
 def test_frozen_layers_rates_of_their_own_and_an_auxiliary_loss_are_autograds(network: str) -> None:
     def added(batch: Batch) -> torch.Tensor:
         assert batch.outputs.value is not None
         decay = sum(p.square().sum() for p in batch.policy.action_net.parameters())
-        return 0.3 * batch.outputs.log_probabilities()[:, 1].mean() + batch.outputs.value.square().mean() + 0.1 * decay
+        likely = batch.outputs.log_probabilities().exp()[:, 1].mean()
+        return 0.3 * likely + batch.outputs.value.square().mean() + 0.1 * decay
 
     made = []
     for compiles in (True, False):
@@ -166,7 +183,7 @@ def test_advantages_are_sb3s() -> None:
     np.testing.assert_allclose(returns, buffer.returns, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", NETWORKS | MASKED)
 def test_acting_draws_what_the_network_draws(network: str) -> None:
     made = learner(PPO, network)
     observations = each(lambda held: held.reshape(-1, *held.shape[2:]), made.rollout_buffer.observations)
@@ -183,6 +200,31 @@ def test_acting_draws_what_the_network_draws(network: str) -> None:
     same = actions == theirs[0].numpy()
     np.testing.assert_allclose(values, theirs[1].numpy().ravel(), atol=2e-6)
     np.testing.assert_allclose(log_probs[same], theirs[2].numpy()[same], atol=2e-6)
+
+
+def test_illegal_actions_are_never_drawn_and_are_exactly_impossible() -> None:
+    made = learner(PPO, "masked planes")
+    compiled = CompiledPPO.of(made.policy)
+    assert compiled is not None
+    compiled.load()
+    observations = each(lambda held: held.reshape(-1, *held.shape[2:]), made.rollout_buffer.observations)
+    masks = observations[MASK]
+    for greedy in (False, True):
+        actions, _, log_probs = compiled.act(observations, greedy=greedy)
+        assert (np.take_along_axis(masks, actions[:, None], axis=1) == 1).all()
+        assert np.isfinite(log_probs).all()
+    looked = compiled.outputs(observations)
+    assert (looked.log_probabilities().exp().numpy()[masks == 0] == 0).all()
+    torch.testing.assert_close(
+        looked.log_probabilities(),
+        policy_outputs(made.policy, each(torch.as_tensor, observations)).log_probabilities(),
+        rtol=0,
+        atol=2e-6,
+    )
+    stuck = {**observations, MASK: np.zeros_like(masks)}
+    with pytest.raises(GameError, match="without any legal action"):
+        compiled.act(stuck)
+    np.testing.assert_array_equal(compiled.values(stuck), compiled.values(observations))
 
 
 def test_a_symbol_beyond_its_bound_touches_no_foreign_memory() -> None:
