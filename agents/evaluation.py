@@ -5,16 +5,19 @@ The protocol:
 - Episode i is played in environment i, which is reset with the seed `SEED_BASE` + i. Training seeds lie below
   `SEED_BASE`, so these episodes are held out; they are the same at every evaluation of every run.
 - Each environment's first episode counts and no other, so that short episodes are not over-represented.
-- Rewards are the task's own, never shaped or normalised ones.
+- Rewards are the task's own, never shaped, clipped or normalised ones, and episodes are whole (`envs.scoring`).
 - Sampled actions are drawn from a generator that is seeded by (seed, step). No global generator is changed, nor the
   network's mode, so that a training with evaluations is bit for bit the one without.
-- In a game of several agents an episode is one copy of the game; its return is the mean over its agents' returns.
+- In a game of several agents an episode is one copy of the game, until its last agent is out; its return is the mean
+  over the returns of the agents who were in it, its length that of the longest.
+- Where one plays against somebody, it is against whom the task's argument `against` names (`envs.turns.making`).
 """
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -29,7 +32,9 @@ from agents.policy import Policy
 from envs.batched import stepped
 from envs.errors import ConfigError, GameError
 from envs.interface import Interface
+from envs.scoring import scored
 from envs.task import Task
+from envs.turns.making import evaluated
 from envs.vector import interface as interface_of
 from envs.vector import make_vec, seed_each
 
@@ -62,7 +67,13 @@ class EpisodeResults:
 
 
 def evaluate(
-    policy: Policy, task: Task | str, *, episodes: int = 20, mode: Mode | None = None, seed: int = 0
+    policy: Policy,
+    task: Task | str,
+    *,
+    episodes: int = 20,
+    mode: Mode | None = None,
+    seed: int = 0,
+    root: Path | None = None,
 ) -> EpisodeResults:
     """Play the held-out episodes once.
 
@@ -72,12 +83,14 @@ def evaluate(
         episodes: how many, at least 1.
         mode: sampled or greedy actions; by default the algorithm's (`default_mode`).
         seed: decides sampled actions.
+        root: where runs live that are played against; by default $HEADSTART_RUNS, else ./runs.
 
     Raises:
         ConfigError: the policy's spaces are not the task's.
         GameError: an episode never ends, or the game breaks its contract.
     """
-    with Evaluator(task, episodes=episodes, mode=mode or default_mode(policy.algorithm), seed=seed) as evaluator:
+    mode = mode or default_mode(policy.algorithm)
+    with Evaluator(task, episodes=episodes, mode=mode, seed=seed, root=root) as evaluator:
         return evaluator.evaluate(policy)
 
 
@@ -87,16 +100,24 @@ class Evaluator:
     `wall_seconds` and `cpu_seconds` add up what evaluating took.
     """
 
-    def __init__(self, task: Task | str, *, episodes: int, mode: Mode, seed: int = 0) -> None:
+    def __init__(self, task: Task | str, *, episodes: int, mode: Mode, seed: int = 0, root: Path | None = None) -> None:
         if episodes < 1:
             raise ConfigError(f"found {episodes} evaluation episodes, expected at least 1")
-        self.task, self.mode, self.seed = task, mode, seed
+        self.task = scored(evaluated(Task(game=task) if isinstance(task, str) else task))
+        self.mode, self.seed = mode, seed
         self.seeds = SEED_BASE + np.arange(episodes)  # (n_episodes,)
         self.wall_seconds = self.cpu_seconds = 0.0
         with self._timed(), preserved():
-            self.venv: VecEnv = make_vec(task, n_envs=episodes)
+            self.venv: VecEnv = make_vec(self.task, n_envs=episodes)
             self.interface = interface_of(self.venv)
+            self._settle(root)
         self.agents = self.venv.num_envs // episodes  # slots of one copy lie side by side
+
+    def _settle(self, root: Path | None) -> None:
+        """See that somebody plays against the policy, where the game is played against somebody."""
+        from agents.selfplay.attaching import settle  # which knows runs, and these know evaluations
+
+        settle(self.venv, self.interface, root=root)
 
     def evaluate(self, policy: Policy, step: int = 0) -> EpisodeResults:
         """Play every episode from its seed. The step only decides what is sampled."""
@@ -132,9 +153,11 @@ class Evaluator:
     def _play(self, policy: Policy, generator: torch.Generator) -> EpisodeResults:
         slots = self.venv.num_envs
         returns, lengths = np.zeros(slots), np.zeros(slots, dtype=np.int64)
-        truncated, open_ = np.zeros(slots, dtype=bool), np.ones(slots, dtype=bool)
+        truncated = np.zeros(slots, dtype=bool)
         seed_each(self.venv, np.repeat(self.seeds, self.agents).tolist())
         observations: Any = self.venv.reset()
+        playing = _playing(self.venv)
+        open_ = playing.copy()
         choose = policy.player(mode=self.mode, generator=generator)
         for _ in range(LONGEST):
             actions = choose(observations)
@@ -144,22 +167,34 @@ class Evaluator:
             truncated |= open_ & cut
             open_ &= ~ended
             if not open_.any():
-                return self._results(returns, lengths, truncated)
+                return self._results(returns, lengths, truncated, playing)
         raise GameError(
             f"{self.task}: an episode has not ended after {LONGEST:,} steps; give the game a time limit, such as "
             "--change time_limit=1000"
         )
 
-    def _results(self, returns: np.ndarray, lengths: np.ndarray, truncated: np.ndarray) -> EpisodeResults:
-        """Slots (n_episodes · n_agents,) to episodes; agents of one copy end together."""
-        cut = np.asarray(truncated.reshape(-1, self.agents).any(axis=1))
+    def _results(
+        self, returns: np.ndarray, lengths: np.ndarray, truncated: np.ndarray, playing: np.ndarray
+    ) -> EpisodeResults:
+        """Slots (n_episodes · n_agents,) to episodes; those of a copy who outlasted the others say how it ended."""
+        returns, lengths, truncated, playing = (
+            each.reshape(-1, self.agents) for each in (returns, lengths, truncated, playing)
+        )
+        longest = lengths.max(axis=1)
+        cut = np.asarray((truncated & (lengths == longest[:, None])).any(axis=1))
         return EpisodeResults(
             self.seeds.copy(),
-            returns.reshape(-1, self.agents).mean(axis=1),
-            lengths.reshape(-1, self.agents).max(axis=1),
+            returns.mean(axis=1, where=playing),
+            longest,
             terminated=np.logical_not(cut),
             truncated=cut,
         )
+
+
+def _playing(venv: VecEnv) -> np.ndarray:
+    """The slots (n_slots,) in which somebody plays after a reset: of a game of several agents perhaps not all."""
+    idle: np.ndarray | None = getattr(venv.unwrapped, "idle", None)
+    return np.ones(venv.num_envs, dtype=bool) if idle is None else ~idle
 
 
 def _step(

@@ -36,6 +36,8 @@ from agents.resuming.boundaries import Boundaries, seconds_between
 from agents.resuming.plain import Saved
 from agents.resuming.store import Store, cut, forget
 from agents.runs import LOOK, Run
+from agents.selfplay.attaching import Refreshing, oppose
+from agents.selfplay.references import resolved
 from envs.errors import ConfigError, HeadstartError
 from envs.vector import interface, make_vec
 
@@ -72,6 +74,7 @@ def train(
         HeadstartError: the game or a setting is at fault. The folder then holds FAILED, with the line.
         KeyboardInterrupt: the folder stays unfinished; the next call goes on from the last checkpoint, if there is one.
     """
+    config = config.model_copy(update={"task": resolved(config.task, Path(root))})
     run = Run(Path(root) / config.key())
     seconds = seconds_between(checkpoint_seconds)
     if run.done:
@@ -109,6 +112,8 @@ class _Training:
         self.before: dict[str, Any] = {} if saved is None else saved.onto()
         self.wall, self.cpu = time.perf_counter(), time.process_time()
         self.spent = 0
+        self.opponents: Refreshing | None = None
+        """Where learning has to do with who plays against the learner."""
         self.origin = self._origin()
         files.write_json(run.path / "provenance.json", self.origin)
 
@@ -130,7 +135,9 @@ class _Training:
         self.journal.say(f"{config.algorithm} on {config.task}, {config.steps:,} steps, seed {config.seed}")
         with preserved(), _threads(config.threads), _quiet():
             learner, policy = self._learner()
-            evaluator = Evaluator(config.task, episodes=evaluation.episodes, mode=mode, seed=config.seed)
+            evaluator = Evaluator(
+                config.task, episodes=evaluation.episodes, mode=mode, seed=config.seed, root=self.run.path.parent
+            )
             try:
                 course = Course(config, self.hooks, policy, evaluator, self.journal, on_progress, on_evaluation)
                 self._learn(learner, course, seconds)
@@ -163,12 +170,16 @@ class _Training:
 
             attach(learner, self.hooks.auxiliary_loss)
         origin = self.origin | {"run": self.run.key, "seed": config.seed, "steps": config.steps}
-        return learner, Policy.of(learner, config.task, known, config.algorithm, hyperparameters, origin)
+        policy = Policy.of(learner, config.task, known, config.algorithm, hyperparameters, origin)
+        self.opponents = oppose(learner, policy, steps=config.steps, root=self.run.path.parent)
+        return learner, policy
 
     def _learn(self, learner: BaseAlgorithm, course: Course, seconds: float) -> None:
         callbacks: list[BaseCallback] = [course]
         if normaliser(learner.policy) is not None:
             callbacks.append(NormaliserCallback())
+        if self.opponents is not None:
+            callbacks.append(self.opponents)
         boundaries = Boundaries(
             self.store, learner, callbacks, self.hooks, self.journal, self._extra(course), self.config.seed, seconds
         )

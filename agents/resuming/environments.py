@@ -18,13 +18,14 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
 from agents.resuming.plain import plain
 from envs.batched import BatchedVecEnv
 from envs.errors import CheckpointError
+from envs.turns.vector import TurnsVecEnv
 
 OF_A_LAYER = ("venv", "class_attributes", "metadata", "render_mode", "reset_infos", "num_envs", "waiting")
 
 """What is made anew, and what only messages tell."""
 DRAWING = ("Surface", "Clock", "Font")
 """What pygame draws with, and no game is decided by."""
-COUNTED = ("_returns", "_lengths", "_observations")
+COUNTED = ("_returns", "_lengths", "_observations", "idle")
 
 
 class NoState(Exception):
@@ -91,6 +92,8 @@ def _data(value: Any) -> bool:
 
 
 def _base(venv: VecEnv) -> dict[str, Any]:
+    if isinstance(venv, TurnsVecEnv):
+        return {"arrays": venv.get_state()}
     if isinstance(venv, BatchedVecEnv):
         try:
             return {"arrays": venv.get_state()}

@@ -84,15 +84,15 @@ class Progress(Protocol):
 
 
 @contextmanager
-def progress(total: int, label: str, *, silent: bool = False) -> Iterator[Progress]:
-    """A progress bar on a terminal; elsewhere a plain line now and then; nothing if silent."""
+def progress(total: int, label: str, *, silent: bool = False, unit: str = "steps") -> Iterator[Progress]:
+    """A progress bar on a terminal; elsewhere a plain line now and then, in some unit; nothing if silent."""
     if silent:
         yield _Silence()
     elif sys.stderr.isatty():
         with _bar(total, label) as bar:
             yield bar
     else:
-        yield _Lines(total, label)
+        yield _Lines(total, label, unit)
 
 
 class _Silence:
@@ -103,8 +103,8 @@ class _Silence:
 class _Lines:
     """A line at every tenth of the way, at most one every two seconds."""
 
-    def __init__(self, total: int, label: str) -> None:
-        self.total, self.label = total, label
+    def __init__(self, total: int, label: str, unit: str = "steps") -> None:
+        self.total, self.label, self.unit = total, label, unit
         self.tenth, self.last = -1, 0.0
 
     def update(self, done: int, note: str = "") -> None:
@@ -112,7 +112,7 @@ class _Lines:
         now = time.monotonic()
         if tenth > self.tenth and (now - self.last > 2 or done >= self.total):
             self.tenth, self.last = tenth, now
-            line = f"{self.label}: {done:,} of {self.total:,} steps"
+            line = f"{self.label}: {done:,} of {self.total:,} {self.unit}"
             print(f"{line}, {note}" if note else line, file=sys.stderr, flush=True)
 
 

@@ -1,0 +1,1 @@
+"""Playing against somebody who learns: networks as opponents, the league of the learner's own past, and matches."""

@@ -1,0 +1,59 @@
+"""Opponents that are other runs: `run:KEY`, looked up where runs live.
+
+What decides a run holds the opponent's whole key, never a path: the key says all that decided the opponent.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.runs import Run, find_run
+from envs.errors import CheckpointError, ConfigError
+from envs.task import Task
+
+PREFIX = "run:"
+ARGUMENTS = ("opponent", "against")
+"""Of a task, that name opponents."""
+
+
+def is_run(spec: Any) -> bool:
+    """Whether an opponent's name stands for a run."""
+    return isinstance(spec, str) and spec.startswith(PREFIX)
+
+
+def resolved(task: Task, root: Path) -> Task:
+    """The task, every run among its opponents named by its whole key.
+
+    Raises:
+        UnknownName: there is no such run.
+        CheckpointError: it is not finished, or not among the runs of `root`.
+    """
+    changed: dict[str, Any] = {}
+    for argument in ARGUMENTS:
+        found = task.arguments.get(argument)
+        if isinstance(found, str) and is_run(found):
+            changed[argument] = named_by_key(found, root)
+        elif isinstance(found, Sequence) and any(is_run(spec) for spec in found):
+            changed[argument] = [named_by_key(spec, root) if is_run(spec) else spec for spec in found]
+    return task.model_copy(update={"arguments": {**task.arguments, **changed}}) if changed else task
+
+
+def named_by_key(spec: str, root: Path) -> str:
+    """`run:KEY` of what is named by a key, its beginning or a folder. Raises as `resolved` does."""
+    return PREFIX + opposing_run(spec, root).key
+
+
+def opposing_run(spec: str, root: Path) -> Run:
+    """The finished run that an opponent's name stands for. Raises as `resolved` does."""
+    reference = spec.removeprefix(PREFIX)
+    if not reference:
+        raise ConfigError(f"opponent {spec!r} names no run: expected run:KEY")
+    run = find_run(reference, root)
+    if run.path.resolve().parent != root.resolve():
+        raise CheckpointError(
+            f"opponent {spec!r} is not under {root}, where the runs of this training live: expected one of these; "
+            "give --runs, or copy the run there"
+        )
+    if not run.done:
+        raise CheckpointError(f"opponent {spec!r}: run {run.key} is {run.state}, expected a finished one")
+    return run
