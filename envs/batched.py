@@ -146,14 +146,12 @@ class BatchedVecEnv(VecEnv):
         self._check(observations, rewards)
         dones = terminated | truncated
         cut = truncated[ended] & ~terminated[ended]
-        records = []
+        records: list[dict[str, Any]] = []
+        recorded: dict[int, dict[str, Any]] = {}
         if len(ended):
             self._check_last(last, ended)
-            now = round(time.time() - self._started, 6)
-            records = [
-                {"r": round(earned, 6), "l": length, "t": now}
-                for earned, length in zip(self._returns[ended].tolist(), self._lengths[ended].tolist(), strict=True)
-            ]
+            recorded = self._recorded(ended)
+            records = list(recorded.values())
             self._returns[ended], self._lengths[ended] = 0.0, 0
             for index in ended.tolist():
                 self.reset_infos[index] = _one(batch, index)
@@ -167,7 +165,7 @@ class BatchedVecEnv(VecEnv):
             last,
             records,
             [info["is_success"] for info in finals if "is_success" in info],
-            _Infos(lambda: self._infos(batch, dones, ended, cut, last, records, finals), self.num_envs),
+            _Infos(lambda: self._infos(batch, dones, ended, cut, last, recorded, finals), self.num_envs),
         )
 
     def close(self) -> None:
@@ -235,7 +233,7 @@ class BatchedVecEnv(VecEnv):
         ended: np.ndarray,
         cut: np.ndarray,
         last: Any,
-        records: list[dict[str, Any]],
+        recorded: dict[int, dict[str, Any]],
         finals: list[dict[str, Any]],
     ) -> list[dict[str, Any]]:
         """The infos of a step in SB3's words."""
@@ -248,11 +246,24 @@ class BatchedVecEnv(VecEnv):
         for place, index in enumerate(ended.tolist()):
             infos[index] = {
                 **(finals[place] if finals else {}),
-                "episode": records[place],
+                **({"episode": recorded[index]} if index in recorded else {}),
                 "TimeLimit.truncated": bool(cut[place]),
                 "terminal_observation": taken(last, place),
             }
         return infos
+
+    def _recorded(self, ended: np.ndarray) -> dict[int, dict[str, Any]]:
+        """Monitor's record of each episode that ended, by environment; the game's own records, where it keeps any
+        because a learner sees only a part of its episodes, or other rewards."""
+        own: dict[int, dict[str, Any]] | None = getattr(self.envs.unwrapped, "records", None)
+        now = round(time.time() - self._started, 6)
+        if own is not None:
+            return {index: {**own[index], "t": now} for index in ended.tolist() if index in own}
+        earned, lengths = self._returns[ended].tolist(), self._lengths[ended].tolist()
+        return {
+            index: {"r": round(earned[place], 6), "l": lengths[place], "t": now}
+            for place, index in enumerate(ended.tolist())
+        }
 
     def _last(self, observations: Any, batch: dict[str, Any], ended: np.ndarray) -> Any:
         """The final observations of the episodes that ended, (M, …)."""

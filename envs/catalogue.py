@@ -21,8 +21,8 @@ GROUP = "headstart.games"
 """Entry points of this group are games: name = id, value = environment class or factory."""
 
 SAID = {
-    *("family", "summary", "score_source", "features", "actions", "values", "anchor"),
-    *("random", "reference", "threshold", "multiagent"),
+    *("family", "summary", "score_source", "features", "actions", "values", "anchor", "cells"),
+    *("random", "reference", "threshold", "multiagent", "turns"),
 }
 """What an environment may say of itself."""
 
@@ -47,8 +47,15 @@ class Game:
     """`module:function`, called `f(env) -> env` on each single environment before anything else."""
     multiagent: bool = False
     """A PettingZoo parallel environment."""
+    turns: bool = False
+    """Players take turns: boards of `envs.turns`. `vector_entry` is called with the number of boards and makes them;
+    without it `entry` makes a PettingZoo AEC environment."""
     batched: bool = False
     """Whether one object plays many environments at once, and is ours to customise."""
+    training: tuple[str, ...] = ()
+    """Arguments that hold in training alone, such as clipped rewards: `envs.scoring`."""
+    of_kind: str | None = None
+    """Of a kind: the argument of its entry that takes an id which nobody listed; None: Gymnasium makes those."""
     register: Mapping[str, Any] | None = None
     """Our own games: arguments of `gymnasium.register`."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -61,6 +68,8 @@ class Game:
     """Names of the values of symbols, by the name of a plane or of a Discrete part."""
     anchor: tuple[str, str] | None = None
     """What stays in place where a picture is cropped or padded, see `envs.interface.Interface`."""
+    cells: tuple[Any, ...] | None = None
+    """The cells that actions name, see `envs.interface.Interface.action_cells`."""
     random: float | None = None
     """Mean return of uniformly random actions."""
     reference: float | None = None
@@ -87,7 +96,7 @@ def list_games() -> list[Game]:
 
 
 def find_game(name: str) -> Game:
-    """The game of this name: listed, a plug-in, any id registered with Gymnasium, or `module:Id-v0`.
+    """The game of this name: listed, a plug-in, any id registered with Gymnasium, `module:Id-v0` or `module:function`.
 
     Raises UnknownName, MissingExtra if its package is not installed, ConfigError if a module cannot be imported.
     """
@@ -99,6 +108,8 @@ def find_game(name: str) -> Game:
     elif ":" in name and _import(name.partition(":")[0], name):
         if (identifier := name.partition(":")[2]) in _registered():
             return _registered_game(name, identifier)
+        if (game := _of_a_module(name)) is not None:
+            return game
     elif name in _registered():
         return _registered_game(name, name)
     if name.endswith(".py"):
@@ -154,15 +165,16 @@ def _catalogue() -> tuple[dict[str, Game], dict[str, Game]]:
         tables = tomllib.load(file)
     kinds = {name.removesuffix("*"): table for name, table in tables.items() if name.endswith("*")}
     listed = {
-        name: _game(name, {**_common(kinds, name), **table}, listed=True)
+        name: _game(name, {**_common(kinds, name, turns=table.get("turns", False)), **table}, listed=True)
         for name, table in tables.items()
         if not name.endswith("*")
     }
     return listed, {start: _game(start, table, listed=False) for start, table in kinds.items()}
 
 
-def _common(kinds: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
-    starts = [start for start in kinds if name.startswith(start)]
+def _common(kinds: Mapping[str, dict[str, Any]], name: str, *, turns: bool) -> dict[str, Any]:
+    """What the kind of an id says, by its longest beginning. Games of turns have nothing in common with others."""
+    starts = [start for start, kind in kinds.items() if name.startswith(start) and kind.get("turns", False) == turns]
     return kinds[max(starts, key=len)] if starts else {}
 
 
@@ -171,19 +183,25 @@ def _game(name: str, table: Mapping[str, Any], *, listed: bool) -> Game:
 
 
 def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if key in ("features", "actions", "anchor") else value for key, value in table.items()}
-
-
-def _of_several(made: Any) -> bool:
-    """Whether a class is PettingZoo's; a factory says so itself, by its attribute `metadata`."""
-    return any(base.__module__.startswith("pettingzoo") for base in getattr(made, "__mro__", ()))
+    return {
+        key: tuple(value) if key in ("features", "actions", "anchor", "cells", "training") else value
+        for key, value in table.items()
+    }
 
 
 def _of_a_kind(name: str) -> Game | None:
     """An unlisted id of a listed kind, such as a MiniGrid that the catalogue leaves out."""
     kinds = _catalogue()[1]
-    starts = [start for start, kind in kinds.items() if name.startswith(start) and kind.requires and not kind.entry]
-    return replace(kinds[max(starts, key=len)], id=name) if starts else None
+    starts = [
+        start
+        for start, kind in kinds.items()
+        if name.startswith(start) and kind.requires and (not kind.entry or kind.of_kind)
+    ]
+    if not starts:
+        return None
+    kind = kinds[max(starts, key=len)]
+    given = {} if kind.of_kind is None else {kind.of_kind: name}
+    return replace(kind, id=name, arguments={**kind.arguments, **given})
 
 
 def _plugins() -> Iterator[EntryPoint]:
@@ -193,10 +211,30 @@ def _plugins() -> Iterator[EntryPoint]:
 def _plugin(name: str) -> Game | None:
     for point in _plugins():
         if point.name == name:
-            made = load_attribute(point.value, kind="game")
-            game = Game(id=name, family="plug-in", entry=point.value, multiagent=_of_several(made))
-            return named(game, getattr(made, "metadata", None) or {})
+            return _made(name, "plug-in", point.value)
     return None
+
+
+def _made(name: str, family: str, target: str) -> Game:
+    """The game that a class or function makes, by what it makes. Raises ConfigError or MissingExtra."""
+    from envs.factories import kind_of
+
+    kind = kind_of(load_attribute(target, kind="game"))
+    game = Game(id=name, family=family, entry=target, multiagent=kind.multiagent, turns=kind.turns)
+    return named(game, kind.metadata)
+
+
+def _of_a_module(name: str) -> Game | None:
+    """The game that `module:function` makes, if there is such a thing and it makes one."""
+    from envs.factories import kind_of
+
+    module, _, path = name.partition(":")
+    found: Any = import_module(module, name, "game")
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    if not callable(found) or not kind_of(found).playable:
+        return None
+    return replace(_made(name, "unlisted", name), summary=f"made by {name}", listed=False)
 
 
 def _require(game: Game) -> None:

@@ -21,6 +21,11 @@ EXTRA_OF_MODULE = {
     "Box2D": "box2d",
     "mpe2": "particles",
     "minari": "data",
+    "ale_py": "atari",
+    "cv2": "atari",
+    "envpool": "envpool",
+    "pyspiel": "boards",
+    "open_spiel": "boards",
 }
 
 

@@ -9,6 +9,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -25,8 +26,9 @@ from envs.catalogue import Game, find_game, import_quietly, named
 from envs.customise import change_batch, change_env, subset_names
 from envs.errors import ConfigError, GameError, HeadstartError
 from envs.guard import Guard
-from envs.interface import Interface
+from envs.interface import Interface, cells_from_json
 from envs.learnable import as_bytes, check_spaces, count_from_zero
+from envs.masks import inner
 from envs.processes import ProcessesVecEnv
 from envs.randomise import RandomisedEnv, randomised_batch, why_not_grouped
 from envs.registration import register_games
@@ -63,7 +65,9 @@ def make_vec(
     if n_envs < 1:
         raise ConfigError(f"{n_envs} environments of {task.game!r}: expected 1 or more")
     game = _found(task)
-    if game.multiagent:
+    if game.turns:
+        venv = _boards(task, game, n_envs, render)
+    elif game.multiagent:
         venv = _agents(task, game, n_envs, render)
     else:
         hindrance = None if backend in ("auto", "batched") else "not asked for"
@@ -108,12 +112,13 @@ def interface(venv: VecEnv) -> Interface:
     return Interface(
         observation,
         action,
-        _fitting(said.get("features"), _last_axis(observation)),
+        _fitting(said.get("features"), _last_axis(inner(observation))),
         _fitting(
             said.get("actions"), action.n if isinstance(action, spaces.Discrete) else (action.shape or (None,))[-1]
         ),
         {name: tuple(values) for name, values in (said.get("values") or {}).items()},
         tuple(said.get("anchor") or ("centre", "centre")),
+        cells_from_json(_fitting(said.get("cells"), action.n if isinstance(action, spaces.Discrete) else None)),
     )
 
 
@@ -204,27 +209,57 @@ def _objects(task: Task, n_envs: int, render: Render, backend: Backend) -> VecEn
         first.close()
         venv = ProcessesVecEnv(factories, task.game)
     else:
-        venv = DummyVecEnv([lambda: Monitor(first), *factories[1:]])
+        venv = DummyVecEnv([lambda: _recorded(first), *factories[1:]])
     return _with_names(venv, game, task.change)
 
 
 def _monitored(task: Task, render: Render) -> gym.Env[Any, Any]:
-    return Monitor(make_env(task, render=render))
+    return _recorded(make_env(task, render=render))
+
+
+def _recorded(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """With SB3's Monitor, unless the game records its episodes itself: where a learner sees a part of one, or clipped
+    rewards, and Monitor would count those."""
+    return env if getattr(env.unwrapped, "keeps_records", False) else Monitor(env)
+
+
+def _boards(task: Task, game: Game, n_envs: int, render: Render) -> VecEnv:
+    """Boards on which players take turns, one learner at each."""
+    from envs.turns.making import make_boards
+
+    venv = make_boards(task, game, n_envs, _render_mode(render), _creating)
+    return _with_names(venv, replace(game, **venv.named), task.change)
 
 
 def _agents(task: Task, game: Game, n_envs: int, render: Render) -> VecEnv:
     if not task.change.nothing:
         raise ConfigError(f"game {task.game!r} has several agents: changes are for single-agent games; leave them out")
-    from envs.multiagent import ParallelVecEnv
+    from envs.parallel import ParallelVecEnv
 
     entry = load_attribute(game.entry or "", kind="game")
+    arguments = _arguments(game, task, render)
+    indicator = False if "agent_indicator" in _parameters(entry) else arguments.pop("agent_indicator", False)
+    if not isinstance(indicator, bool):
+        raise ConfigError(f"game {task.game!r}: agent_indicator is {indicator!r}, expected true or false")
 
     def factory() -> Any:
         with _creating(task):
-            return entry(**_arguments(game, task, render))
+            return entry(**arguments)
 
-    venv = ParallelVecEnv(factory, n_envs)
-    return _with_names(venv, named(game, venv.metadata or {}), task.change)
+    with _creating(task):
+        venv = ParallelVecEnv(factory, n_envs, name=task.game, agent_indicator=indicator)
+    game = named(game, venv.metadata or {})
+    if indicator and game.features is not None:
+        game = replace(game, features=(*game.features, *(f"is_{agent}" for agent in venv.agents)))
+    return _with_names(venv, game, task.change)
+
+
+def _parameters(entry: Any) -> Mapping[str, inspect.Parameter]:
+    """What a factory takes, by name; empty where it does not say so."""
+    try:
+        return inspect.signature(entry).parameters
+    except (TypeError, ValueError):
+        return {}
 
 
 def create(game: Game, arguments: dict[str, Any]) -> Any:
@@ -246,8 +281,12 @@ def _arguments(game: Game, task: Task, render: Render) -> dict[str, Any]:
     if task.change.time_limit is not None:
         arguments["max_episode_steps"] = task.change.time_limit
     if render:
-        arguments["render_mode"] = "rgb_array" if render is True else render
+        arguments["render_mode"] = _render_mode(render)
     return arguments
+
+
+def _render_mode(render: Render) -> str | None:
+    return ("rgb_array" if render is True else render) or None
 
 
 def _identifier(name: str) -> str:
@@ -264,6 +303,8 @@ def _with_names(venv: VecEnv, game: Game, change: Change) -> VecEnv:
         "values": game.values,
         "anchor": game.anchor,
     }
+    if game.cells is not None and change.actions is None:
+        names["cells"] = game.cells
     metadata: dict[str, Any] = {**(venv.metadata or {}), "headstart": names}
     venv.metadata = metadata
     return venv
