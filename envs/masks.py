@@ -1,28 +1,33 @@
-"""Observations that come with the legal moves, by PettingZoo's classic convention.
+"""Observations that say which actions are legal: PettingZoo's convention of a Dict with an `action_mask`.
 
-A game with legal moves shows a Dict of two parts: what is seen, and a mask (n_actions,) with 1 for each legal action.
+    Dict(observation: X, action_mask: MultiBinary(n))        1 where an action is legal
+
+A part of such an observation that a network sees is X alone; the mask decides which of its actions count.
 """
 
-from typing import Any, TypeGuard
+from typing import Any
 
 from gymnasium import spaces
 
 SEEN = "observation"
-"""The part that is seen."""
+"""The part that is looked at."""
 MASK = "action_mask"
-"""The part that says which actions are legal: int8 (n_actions,), 1 = legal."""
+"""The part that says which actions are legal, (n,) int8."""
 
 
-def is_masked(space: spaces.Space[Any]) -> TypeGuard[spaces.Dict]:
-    """Whether observations of this space come with the legal moves."""
-    return isinstance(space, spaces.Dict) and space.spaces.keys() == {SEEN, MASK}
+def is_masked(space: spaces.Space[Any]) -> bool:
+    """Whether a space's observations say which actions are legal."""
+    if not isinstance(space, spaces.Dict) or set(space.spaces) != {SEEN, MASK}:
+        return False
+    mask = space[MASK]
+    return isinstance(mask, spaces.MultiBinary) and isinstance(mask.n, int)
 
 
 def inner(space: spaces.Space[Any]) -> spaces.Space[Any]:
-    """The space of what is seen: without the mask, where there is one."""
-    return space[SEEN] if is_masked(space) else space
+    """What is looked at: X of a space with a mask, else the space itself."""
+    return space[SEEN] if isinstance(space, spaces.Dict) and is_masked(space) else space
 
 
-def with_mask(space: spaces.Space[Any], n_actions: int) -> spaces.Dict:
-    """The space of what is seen, and a mask of `n_actions` beside it."""
-    return spaces.Dict({SEEN: space, MASK: spaces.MultiBinary(n_actions)})
+def with_mask(space: spaces.Space[Any], n: int) -> spaces.Dict:
+    """The space of observations from `space` and masks of n actions."""
+    return spaces.Dict({SEEN: space, MASK: spaces.MultiBinary(n)})

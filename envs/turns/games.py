@@ -24,6 +24,8 @@ class Names:
     """One for each action."""
     anchor: tuple[str, str] = ("centre", "centre")
     """What stays in place where a board is padded, see `envs.interface.Interface`."""
+    cells: tuple[tuple[int | None, ...] | None, ...] | None = None
+    """The cell that each action plays on or from, (row, column) from the top left; None: every row, or no cell."""
 
 
 class Search(Protocol):
@@ -56,7 +58,7 @@ class TurnGames(Protocol):
     """Whether a player does not see all that is there, as in poker."""
 
     def reset(self, boards: Array, generators: Sequence[np.random.Generator]) -> None:
-        """Begin anew on the boards (M,) int64. `generators`: one for each of the M; a board keeps its own for chance."""
+        """Begin anew on the boards (M,) int64, with a generator for each of the M, which it keeps for chance."""
         ...
 
     def to_move(self) -> Array:
@@ -77,6 +79,10 @@ class TurnGames(Protocol):
 
     def returns(self, boards: Array) -> Array:
         """What each player has earned so far on boards (M,): (M, P) float64."""
+        ...
+
+    def cut(self, boards: Array) -> Array:
+        """Which of boards (M,) whose game is over were cut off by a limit of the game's own: (M,) bool."""
         ...
 
     def search(self, board: int) -> Search | None:

@@ -1,0 +1,76 @@
+"""From a task to boards: which arguments are the game's, who plays against the learner, what can be changed."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from envs.catalogue import Game, find_game
+from envs.errors import ConfigError
+from envs.registry import load_attribute
+from envs.task import Task
+from envs.turns.games import Names, TurnGames
+from envs.turns.opponents import find_pool, learnt
+from envs.turns.vector import TurnsVecEnv
+
+OPPONENT, AGAINST = "opponent", "against"
+"""Arguments of every task in which one plays against somebody: who it is in training, and in evaluations."""
+DEFAULTS = {OPPONENT: "self", AGAINST: "random"}
+
+
+def evaluated(task: Task) -> Task:
+    """The task as it is evaluated: against whom `against` names; other tasks stay as they are."""
+    if not find_game(task.game).turns:
+        return task
+    arguments = {name: value for name, value in task.arguments.items() if name != AGAINST}
+    return task.model_copy(
+        update={"arguments": {**arguments, OPPONENT: task.arguments.get(AGAINST, DEFAULTS[AGAINST])}}
+    )
+
+
+def opponents(task: Task, argument: str = OPPONENT) -> tuple[str, ...]:
+    """The names of who plays, by the argument `opponent` or `against`. Raises ConfigError for what is no name."""
+    found = task.arguments.get(argument, DEFAULTS[argument])
+    names = [found] if isinstance(found, str) else found
+    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) and name for name in names):
+        raise ConfigError(
+            f"game {task.game!r}: {argument} is {found!r}, expected a name or a list of names, "
+            "such as 'self', 'random' or 'mcts:100'"
+        )
+    return tuple(names)
+
+
+def make_boards(
+    task: Task,
+    game: Game,
+    n_boards: int,
+    render_mode: str | None,
+    creating: Callable[[Task], AbstractContextManager[None]],
+) -> TurnsVecEnv:
+    """Boards of a task. `creating` words what goes wrong meanwhile. Raises ConfigError, GameError, MissingExtra."""
+    asked = sorted(task.change.model_dump(exclude_defaults=True).keys() - {"time_limit"})
+    if asked:
+        raise ConfigError(
+            f"game {task.game!r} is played in turns, which the change {asked[0]!r} does not know: "
+            "leave it out; 'time_limit' (plies of all players) and the game's arguments can be changed"
+        )
+    names = opponents(task)
+    opponents(task, AGAINST)  # what is wrong with it is said now, not at the first evaluation
+    pool = None if any(map(learnt, names)) else find_pool(names)
+    arguments = {name: value for name, value in task.arguments.items() if name not in DEFAULTS}
+    with creating(task):
+        games = _games(game, n_boards, {**game.arguments, **arguments})
+    games.name = task.game
+    return TurnsVecEnv(games, names, pool, task.change.time_limit, render_mode)
+
+
+def _games(game: Game, n_boards: int, arguments: dict[str, Any]) -> TurnGames:
+    if game.vector_entry is not None:
+        games: TurnGames = load_attribute(game.vector_entry, kind="game")(n_boards, **arguments)
+        return games
+    from envs.turns.pettingzoo import PettingZooGames
+    from envs.turns.twins import TWINS
+
+    entry = str(game.entry)
+    make = load_attribute(entry, kind="game")
+    names = Names(game.features, game.actions, game.anchor or ("centre", "centre"), game.cells)
+    return PettingZooGames(game.id, lambda: make(**arguments), n_boards, names, TWINS.get(entry))
