@@ -211,7 +211,7 @@ def _objective(points: Array, theta: Array, free: NDArray[np.int64]) -> float:
 
 
 def _profiled(points: Array, player: int, anchor: int, top: Array) -> Interval:
-    """Where the profile likelihood allows a player's difference from the anchor to be; `top`: the likeliest log odds."""
+    """Where the likelihood allows a player's difference from the anchor to be; `top`: the likeliest log odds."""
     kind = "profile likelihood over games, draws as halves"
     if player == anchor:
         return Interval(0.0, 0.0, kind, "the anchor")

@@ -1,5 +1,7 @@
 """The league by its rules: who is drawn, who is kept, what is counted."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -55,7 +57,7 @@ def filled(learner: Policy, rules: LeagueRules, steps: list[int]) -> League:
         ("league:pfsp,every=5000", LeagueRules(rule="pfsp", every=5000)),
     ],
 )
-def test_the_words_of_a_league(spec, rules):
+def test_the_words_of_a_league(spec: str, rules: LeagueRules) -> None:
     assert parse_league(spec) == rules
 
 
@@ -70,19 +72,19 @@ def test_the_words_of_a_league(spec, rules):
         ("league:pfsp,", "expected league, league:pfsp"),
     ],
 )
-def test_words_that_make_no_league(spec, words):
+def test_words_that_make_no_league(spec: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         parse_league(spec)
 
 
-def test_snapshots_come_every_so_many_steps(learner):
+def test_snapshots_come_every_so_many_steps(learner: Policy) -> None:
     league = League(LeagueRules(), learner, every=100)
     for step in range(0, 501, 64):
         league.refresh(step, ())
     assert [snapshot.step for snapshot in league.slots] == [0, 128, 256, 320, 448]
 
 
-def test_a_snapshot_is_a_copy_of_the_weights(learner):
+def test_a_snapshot_is_a_copy_of_the_weights(learner: Policy) -> None:
     league = filled(learner, LeagueRules(), [0])
     before = {name: tensor.clone() for name, tensor in tensors_of(learner.network).items()}
     nudge(learner)
@@ -92,7 +94,7 @@ def test_a_snapshot_is_a_copy_of_the_weights(learner):
     assert all((tensor == before[name]).all() for name, tensor in playing.items())
 
 
-def test_the_latest_has_its_share_and_the_rest_are_equally_likely(learner):
+def test_the_latest_has_its_share_and_the_rest_are_equally_likely(learner: Policy) -> None:
     league = filled(learner, LeagueRules(latest=0.4), [0, 1, 2])
     generator = np.random.default_rng(0)
     drawn = [league.draw(generator) for _ in range(6000)]
@@ -100,13 +102,13 @@ def test_the_latest_has_its_share_and_the_rest_are_equally_likely(learner):
     assert stats.chisquare(counts, [2400, 1200, 1200, 1200]).pvalue > 0.001
 
 
-def test_prioritised_fictitious_self_play_by_hand():
+def test_prioritised_fictitious_self_play_by_hand() -> None:
     """(1 − x)² at win rates ½, ¾ and 1: 1/4, 1/16, 0, hence 4/5, 1/5 and never."""
     np.testing.assert_allclose(prioritised(np.array([0.5, 0.75, 1.0])), [0.8, 0.2, 0.0])
     np.testing.assert_allclose(prioritised(np.ones(4)), [0.25] * 4)
 
 
-def test_who_is_lost_to_is_drawn_more_often(learner):
+def test_who_is_lost_to_is_drawn_more_often(learner: Policy) -> None:
     league = filled(learner, LeagueRules(rule="pfsp", latest=0), [0, 1])
     for _ in range(30):
         league.slots[0].book(1.0)
@@ -118,7 +120,7 @@ def test_who_is_lost_to_is_drawn_more_often(learner):
     assert stats.binomtest(drawn.count(1), 2000, expected[1]).pvalue > 0.001
 
 
-def test_win_rates_are_counted_with_a_prior_and_fade():
+def test_win_rates_are_counted_with_a_prior_and_fade() -> None:
     snapshot = Snapshot(0, {})
     assert snapshot.win_rate == 0.5
     snapshot.book(1.0)
@@ -131,7 +133,7 @@ def test_win_rates_are_counted_with_a_prior_and_fade():
     assert snapshot.win_rate < 0.03
 
 
-def test_who_goes_when_there_is_no_room():
+def test_who_goes_when_there_is_no_room() -> None:
     """Of 0, 10, 20, 22, 40 the neighbours of 20 are 12 apart and those of 22 twenty: 20 goes."""
     held = list(enumerate([0, 10, 20, 22, 40]))
     assert thinned(held, 5) is None
@@ -139,7 +141,7 @@ def test_who_goes_when_there_is_no_room():
     assert thinned(list(enumerate([0, 1, 2, 3, 4])), 4) == 1
 
 
-def test_the_past_is_kept_evenly(learner):
+def test_the_past_is_kept_evenly(learner: Policy) -> None:
     league = filled(learner, LeagueRules(capacity=5), list(range(33)))
     steps = [league.slots[slot].step for slot in league.kept]
     assert steps[0] == 0
@@ -149,7 +151,7 @@ def test_the_past_is_kept_evenly(learner):
     assert len(league.slots) <= 6
 
 
-def test_a_snapshot_in_play_keeps_its_slot_until_nobody_plays_it(learner):
+def test_a_snapshot_in_play_keeps_its_slot_until_nobody_plays_it(learner: Policy) -> None:
     league = filled(learner, LeagueRules(capacity=2), [0, 1])
     league.refresh(2, {1})
     assert not league.slots[1].kept
@@ -160,7 +162,7 @@ def test_a_snapshot_in_play_keeps_its_slot_until_nobody_plays_it(learner):
     assert league.slots[1].step == 4
 
 
-def test_a_league_goes_on_from_its_state(learner):
+def test_a_league_goes_on_from_its_state(learner: Policy) -> None:
     league = filled(learner, LeagueRules(rule="pfsp", latest=0.2, capacity=3), [0, 1, 2])
     nudge(learner)
     league.refresh(3, {1})
@@ -178,11 +180,11 @@ def test_a_league_goes_on_from_its_state(learner):
             assert (tensor == tensors_of(two.policy.network)[name]).all()
 
 
-def mixed(learner: Policy, specs: list[str], tmp_path) -> LearningPool:
+def mixed(learner: Policy, specs: list[str], tmp_path: Path) -> LearningPool:
     return learning_pool(specs, learner, steps=400, root=tmp_path)
 
 
-def test_a_mixed_pool_gives_every_entry_its_share(learner, tmp_path):
+def test_a_mixed_pool_gives_every_entry_its_share(learner: Policy, tmp_path: Path) -> None:
     pool = mixed(learner, ["league:latest=0.5", "random", "self"], tmp_path)
     assert [opponent.name for opponent in pool.opponents] == ["self", "random", "self", "league at step 0"]
     generator = np.random.default_rng(0)
@@ -190,7 +192,7 @@ def test_a_mixed_pool_gives_every_entry_its_share(learner, tmp_path):
     assert stats.chisquare(drawn, [1000, 2000, 2000, 1000]).pvalue > 0.001
 
 
-def test_a_pool_books_games_with_the_right_snapshot(learner, tmp_path):
+def test_a_pool_books_games_with_the_right_snapshot(learner: Policy, tmp_path: Path) -> None:
     pool = mixed(learner, ["random", "league"], tmp_path)
     pool.refresh(10, ())
     pool.ended(0, 1.0)
@@ -200,7 +202,7 @@ def test_a_pool_books_games_with_the_right_snapshot(learner, tmp_path):
     assert [snapshot.games for snapshot in pool.league.slots] == [0, 1]
 
 
-def test_the_learner_as_it_is_now_is_that_of_the_last_refresh(learner, tmp_path):
+def test_the_learner_as_it_is_now_is_that_of_the_last_refresh(learner: Policy, tmp_path: Path) -> None:
     pool = mixed(learner, ["self"], tmp_path)
     before = [tensor.clone() for tensor in tensors_of(pool.now.policy.network).values()]
     nudge(learner)
@@ -210,7 +212,7 @@ def test_the_learner_as_it_is_now_is_that_of_the_last_refresh(learner, tmp_path)
     assert all((a == b).all() for a, b in pairs)
 
 
-def test_a_league_takes_a_fortieth_of_the_budget(learner, tmp_path):
+def test_a_league_takes_a_fortieth_of_the_budget(learner: Policy, tmp_path: Path) -> None:
     league = mixed(learner, ["league"], tmp_path).league
     assert league is not None
     assert league.every == 10
@@ -227,6 +229,6 @@ def test_a_league_takes_a_fortieth_of_the_budget(learner, tmp_path):
         ([], "expected one or more"),
     ],
 )
-def test_opponents_that_cannot_be_had(learner, tmp_path, specs, words):
+def test_opponents_that_cannot_be_had(learner: Policy, tmp_path: Path, specs: list[str], words: str) -> None:
     with pytest.raises(Exception, match=words):
         mixed(learner, specs, tmp_path)
