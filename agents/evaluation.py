@@ -181,7 +181,7 @@ class Evaluator:
             each.reshape(-1, self.agents) for each in (returns, lengths, truncated, playing)
         )
         longest = lengths.max(axis=1)
-        cut = np.asarray((truncated & (lengths == longest[:, None])).any(axis=1))
+        cut = np.asarray((truncated | (lengths < longest[:, None])).all(axis=1))
         return EpisodeResults(
             self.seeds.copy(),
             returns.mean(axis=1, where=playing),

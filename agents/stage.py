@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from envs.errors import ConfigError, HeadstartError
 from envs.guard import blamed
 from envs.interface import Interface
-from envs.multiagent import ParallelVecEnv
+from envs.parallel import ParallelVecEnv
 from envs.task import Task
 from envs.vector import interface, make_vec
 
@@ -113,31 +113,41 @@ class OneAgent:
 
 
 class ManyAgents:
-    """A PettingZoo parallel environment, its agents playing one policy."""
+    """A PettingZoo parallel environment, its agents playing one policy. Agents who are out see zeros."""
 
     def __init__(self, venv: ParallelVecEnv, interface: Interface, task: Task) -> None:
-        self.interface, self._game, self._task = interface, venv.copies[0], task
-        self._names = venv.agents
-        self.agents = len(self._names)
-        self._space = venv.observation_space
+        self.interface, self._venv, self._task = interface, venv, task
+        self._game, self._team = venv.copies[0], venv.teams[0]
+        self.agents = len(venv.agents)
+        self._playing: list[int] = []
         self.fps, self.modes = _fps(self._game), _modes(self._game)
 
     def reset(self, seed: int) -> Observation:
         """Begin an episode."""
-        with blamed(self._task.game, lambda: f"at the reset of an episode (seed {seed})"):
-            observations, _ = self._game.reset(seed=seed)
-        return batch((observations[name] for name in self._names), self._space)
+        rows = self._venv.layout.empty(1)
+        self._team.reset(seed, None, rows)
+        self._playing = self._team.roster
+        self._venv.check(rows, [0.0])
+        return self._seen(rows)
 
     def step(self, actions: np.ndarray) -> tuple[Observation, float, bool, bool]:
-        """One step of all agents. Truncated only if no agent terminated."""
-        discrete = isinstance(self.interface.action_space, spaces.Discrete)
-        moves = {name: int(action) if discrete else action for name, action in zip(self._names, actions, strict=True)}
-        with blamed(self._task.game, lambda: f"at a step (actions {moves})"):
-            observations, rewards, terminations, truncations, _ = self._game.step(moves)
-        terminated, truncated = any(terminations.values()), any(truncations.values())
-        seen = batch((observations[name] for name in self._names), self._space)
-        reward = float(np.mean([rewards[name] for name in self._names]))
-        return seen, reward, terminated, truncated and not terminated
+        """One step of all who are in. The episode ends with the last of them; truncated only if nobody terminated then.
+
+        The reward is the mean over all agents who were there at the reset: its sum is the mean of their returns.
+        """
+        layout = self._venv.layout
+        rows, rewards = layout.empty(1), list[float]()
+        ends = self._team.step(layout.actions(actions), rows, rewards, [])
+        for end in ends:
+            layout.free(rows, end.agent)
+        self._venv.check(rows, rewards)
+        over = not self._team.roster
+        cut = over and all(end.truncated for end in ends)
+        return self._seen(rows), sum(rewards) / len(self._playing), over and not cut, cut
+
+    def _seen(self, rows: list[np.ndarray]) -> Observation:
+        seen: Observation = self._venv.layout.whole(rows)
+        return seen
 
     def picture(self) -> np.ndarray | None:
         """The game's own, of all agents."""

@@ -15,7 +15,7 @@ from envs.check.players import ALONE, Player, Players, player_of
 from envs.check.report import Broken, Fault, Report, raised
 from envs.check.spaces import of_actions, of_observations
 from envs.errors import HeadstartError
-from envs.multiagent import ParallelVecEnv
+from envs.parallel import ParallelVecEnv
 
 Make = Callable[..., Any]
 

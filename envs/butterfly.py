@@ -1,0 +1,60 @@
+"""PettingZoo's butterfly games with names for what their agents see and do; screens as small grey pictures."""
+
+from collections.abc import Callable
+from typing import Any
+
+from envs.parallel.conversions import Game
+from envs.parallel.pictures import SIDE, STACK, SmallGrey
+
+KAZ_FEATURES = ("distance", "offset_x", "offset_y", "heading_x", "heading_y")
+"""Of each row: the agent itself (with its position for offsets), archers, knights, swords, arrows, zombies."""
+KAZ_ACTIONS = ("forward", "backward", "turn_left", "turn_right", "attack", "noop")
+PADDLE_ACTIONS = ("noop", "up", "down")
+PISTON_ACTIONS = ("down", "stay", "up")
+
+
+def knights_archers_zombies(obs_method: str = "vector", **arguments: Any) -> Game:
+    """PettingZoo's knights_archers_zombies_v11: rows (entities, 5), or small grey pictures for obs_method="image"."""
+    from pettingzoo.butterfly import knights_archers_zombies_v11
+
+    game = knights_archers_zombies_v11.parallel_env(obs_method=obs_method, **arguments)
+    if obs_method == "image":
+        game = SmallGrey(game)
+    return _named(game, KAZ_FEATURES if obs_method == "vector" else None, KAZ_ACTIONS)
+
+
+def cooperative_pong(**arguments: Any) -> Game:
+    """PettingZoo's cooperative_pong_v6, both paddles seeing the same screen; `agent_indicator` tells them who they are.
+
+    The game only draws what its agents see if a render mode is set.
+    """
+    from pettingzoo.butterfly import cooperative_pong_v6
+
+    arguments = {"render_mode": "rgb_array", **arguments}
+    return _screen(cooperative_pong_v6.parallel_env, PADDLE_ACTIONS, one_view=True, **arguments)
+
+
+def pistonball(**arguments: Any) -> Game:
+    """PettingZoo's pistonball_v6, each piston seeing the part of the screen around it."""
+    from pettingzoo.butterfly import pistonball_v6
+
+    names = ("up",) if arguments.get("continuous", True) else PISTON_ACTIONS
+    return _screen(pistonball_v6.parallel_env, names, **arguments)
+
+
+def _screen(
+    make: Callable[..., Game],
+    actions: tuple[str, ...],
+    *,
+    side: int = SIDE,
+    stack: int = STACK,
+    one_view: bool = False,
+    **arguments: Any,
+) -> Game:
+    game = SmallGrey(make(**arguments), side, stack, one_view=one_view)
+    return _named(game, tuple(f"grey_{age}" for age in range(stack - 1, -1, -1)), actions)
+
+
+def _named(game: Game, features: tuple[str, ...] | None, actions: tuple[str, ...]) -> Game:
+    game.metadata = {**game.metadata, "headstart": {"features": features, "actions": actions}}
+    return game
