@@ -9,6 +9,10 @@ from gymnasium import spaces
 
 from envs.errors import ConfigError
 
+Cells = tuple[int | None, ...]
+"""Row and column of a cell, counted from 0 as the grid's own axes are; of several cells one after the other. None
+stands for every row of a column, or every column of a row."""
+
 
 @dataclass(frozen=True)
 class Interface:
@@ -24,9 +28,13 @@ class Interface:
     """Names of the values of symbols, counted from 0: by the name of a plane, or of a Discrete part."""
     anchor: tuple[str, str] = ("centre", "centre")
     """What stays in place along height and width where a picture is cropped or padded: `start`, `centre` or `end`."""
+    action_cells: tuple[Cells | None, ...] | None = None
+    """For each discrete action the cells of the grid that it names, None for one that names none; None where actions
+    have no cells. Between grids of other sizes such actions map as their cells do, whatever they are called."""
 
     def to_json(self) -> dict[str, Any]:
         """A document that `from_json` reads back."""
+        cells = self.action_cells
         return {
             "observation_space": space_to_json(self.observation_space),
             "action_space": space_to_json(self.action_space),
@@ -34,6 +42,7 @@ class Interface:
             "actions": self.actions,
             "values": {name: list(values) for name, values in self.values.items()},
             "anchor": self.anchor,
+            **({} if cells is None else {"action_cells": [None if each is None else list(each) for each in cells]}),
         }
 
     @classmethod
@@ -48,9 +57,17 @@ class Interface:
                 None if actions is None else tuple(actions),
                 {name: tuple(values) for name, values in document.get("values", {}).items()},
                 tuple(document.get("anchor", ("centre", "centre"))),
+                cells_from_json(document.get("action_cells")),
             )
         except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
             raise ConfigError(f"not a description of observation and action spaces: {error!r}") from error
+
+
+def cells_from_json(said: Any) -> tuple[Cells | None, ...] | None:
+    """The cells of actions as `Interface` holds them, from lists. Raises TypeError for what are none."""
+    if said is None:
+        return None
+    return tuple(None if each is None else tuple(None if at is None else int(at) for at in each) for each in said)
 
 
 def in_words(space: spaces.Space[Any]) -> str:

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping as Pairs
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
 
+from agents.masking import masked
+from agents.outputs import Outputs
 from transfer.matching import Indices, bounds
 
 if TYPE_CHECKING:
@@ -35,6 +37,13 @@ def rows(
     new = carried.mean(dim=0) - margin
     known = iter(carried)
     return torch.stack([next(known) if those else new for those in stands])
+
+
+def legal(outputs: Outputs, masks: Tensor) -> Outputs:
+    """Discrete heads (B, n), those of actions whose mask (B, n) is 0 at `agents.masking.ILLEGAL`."""
+    head = masked(outputs.head, masks.to(outputs.head.device))
+    value = head.max(dim=-1).values if outputs.kind == "q" else outputs.value
+    return replace(outputs, head=head, value=value)
 
 
 @dataclass(frozen=True)

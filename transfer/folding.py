@@ -24,6 +24,7 @@ from transfer.affine import Affine, Cells, affine, through_filters
 from transfer.counterparts import check_kinds, depth, differ, pairs, put, tensors
 from transfer.layers import KINDS, Heads, reading, reading_actions
 from transfer.matching import size
+from transfer.naming import space_seen
 
 if TYPE_CHECKING:
     from agents.policy import Policy
@@ -40,7 +41,7 @@ def student_architecture(mapping: "Mapping", teacher: "Policy") -> dict[str, Any
     """See `Mapping.architecture`."""
     if mapping.observed is None or not mapping.carries_observations or _folds(mapping, teacher.network) is not None:
         return dict(teacher.architecture)
-    source = seen_space(mapping.source.observation_space)
+    source = seen_space(space_seen(mapping.source))
     inner = teacher.architecture.get("encoder") or "auto"
     if inner == "auto":
         inner = choose_encoder(source)
@@ -58,12 +59,25 @@ def _folds(mapping: "Mapping", teacher: BasePolicy) -> Affine | Cells | None:
     """The map of observations as the teacher's first layers can take it in; None if they cannot."""
     if mapping.observed is None:
         return None
-    spaces = mapping.source.observation_space, mapping.target.observation_space
+    spaces = space_seen(mapping.source), space_seen(mapping.target)
     encoder = encoders(teacher)[0]
     found = affine(mapping.observed, *spaces, encoder)
     if found is None:
         return through_filters(mapping.observed, *spaces, encoder)
     return found if normaliser(teacher) is None or found.one_to_one else None
+
+
+def what_is_frozen(mapping: "Mapping", teacher: BasePolicy, student: BasePolicy) -> list[str]:
+    """A line about the frozen input layer that a student has and its teacher has not, if there is one."""
+    if mapping.observed is None or depth(student) == depth(teacher):
+        return []
+    encoder, how = encoders(teacher)[0], mapping.observed.parts[0].how
+    beyond = isinstance(how, GridMap) and None in (*how.rows, *how.columns)
+    halved = isinstance(encoder, PlanesConvEncoder) and beyond
+    why = ": some windows of its filters lie partly beyond the target's edge" if halved else ""
+    return [
+        f"observations pass a frozen input layer, as their map does not fold into the {type(encoder).__name__}{why}"
+    ]
 
 
 @torch.no_grad()
@@ -132,7 +146,7 @@ class _Plan:
             if isinstance(into, Affine):
                 first = reading(teacher)
             else:
-                shape = mapping.target.observation_space.shape or ()
+                shape = space_seen(mapping.target).shape or ()
                 first = filters
                 behind = {encoder.network[3]: (shape[0] - 2, shape[1] - 2) for encoder in convolutional}
         return cls(

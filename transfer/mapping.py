@@ -22,11 +22,12 @@ from agents.mapped import InputLayer, ObservationMap, VectorMap
 from agents.outputs import Observations, Outputs
 from envs.errors import MappingError
 from envs.interface import Interface
+from envs.masks import MASK, SEEN, is_masked
 from envs.validation import validated
 from transfer import acting
 from transfer.mapping_report import Report
 from transfer.matching import Indices, Matched, match_actions, size
-from transfer.naming import parts_of
+from transfer.naming import parts_of, space_seen
 from transfer.pairing import MARGIN, NONE, SPREAD, Pairing
 from transfer.seeing import match_observations
 
@@ -85,7 +86,7 @@ class Mapping:
         seen, acts = told.features != NONE, told.actions != NONE
         observed = match_observations(source, target, told) if seen else None
         pairs = told.actions if isinstance(told.actions, dict) else {}
-        found = match_actions(source, target, pairs) if acts else Matched(None, {})
+        found = match_actions(source, target, pairs, told.resize) if acts else Matched(None, {})
         return cls(source, target, observed, *found, told.margin, told.spread, seen, acts)
 
     @property
@@ -113,7 +114,7 @@ class Mapping:
         how = self.observed.parts[0].how
         if len(self.observed.parts) > 1 or not isinstance(how, VectorMap):
             return ()
-        count = size(self.target.observation_space)
+        count = size(space_seen(self.target))
         return tuple(how.entries.index(i) if i in how.entries else None for i in range(count))
 
     @cached_property
@@ -125,7 +126,7 @@ class Mapping:
     def filling(self, mean: Tensor | None = None) -> Tensor:
         """What stands for the missing features of a vector, (n_source,): the given fill, else the mean, else 0."""
         how = None if self.observed is None else self.observed.parts[0].how
-        values = torch.zeros(size(self.source.observation_space)) if mean is None else mean.float().clone()
+        values = torch.zeros(size(space_seen(self.source))) if mean is None else mean.float().clone()
         if isinstance(how, VectorMap):
             for index, value in enumerate(how.fill):
                 if value is not None:
@@ -135,11 +136,21 @@ class Mapping:
     def observations(self, target: Observations, fill: Tensor | None = None) -> Observations:
         """What the source sees of observations (B, …) as games or buffers give them, with `fill` (n_source,) where a
         vector of the target has nothing. Raises MappingError where observations are not mapped.
+
+        A source that sees masks is shown all its actions as legal: which of the target's are, `teacher` sees to.
         """
         if not self.carries_observations:
             raise MappingError(
                 'the observations are not mapped (mapping.features = "none"): the source cannot be asked'
             )
+        bare = isinstance(target, dict) and is_masked(self.target.observation_space)
+        seen = self._seen(target[SEEN] if bare else target, fill)  # type: ignore[index]
+        if not is_masked(self.source.observation_space) or isinstance(seen, dict):
+            return seen
+        masks = torch.ones(len(seen), size(self.source.action_space), dtype=torch.int8, device=seen.device)
+        return {SEEN: seen, MASK: masks}
+
+    def _seen(self, target: Observations, fill: Tensor | None) -> Observations:
         if self.observed is None:
             return target
         given = {key: _channels_last(each, space) for (key, space), each in self._zipped(target)}
@@ -157,7 +168,7 @@ class Mapping:
             described = self.standing(fill)
         elif "layer" in self.__dict__:
             return self.__dict__["layer"]  # type: ignore[no-any-return]
-        layer = InputLayer(described, self.source.observation_space, preprocessed=False)
+        layer = InputLayer(described, space_seen(self.source), preprocessed=False)
         if fill is None:
             self.__dict__["layer"] = layer
         return layer
@@ -222,13 +233,15 @@ class Mapping:
     def teacher(self, policy: "Policy") -> Callable[[Observations], Outputs]:
         """The teacher of the target task: policy∘mapping, on observations as its games or its buffer give them.
 
-        The policy's weights are those of now.
+        Where these say which actions are legal, the others' logits or values are at `agents.masking.ILLEGAL`, whatever
+        the source's game allowed. The policy's weights are those of now.
         """
         from transfer.folding import means
 
         mean = means(policy.network) if self.missing else None
         fill = self.filling(mean) if self.missing else None
         read, squashed = policy.reader(), bool(policy.network.squash_output)
+        masked = is_masked(self.target.observation_space)
 
         def outputs(observations: Observations) -> Outputs:
             given: Any = observations
@@ -237,7 +250,10 @@ class Mapping:
             elif isinstance(given, np.ndarray):
                 given = torch.as_tensor(given)
             heads = read(self.observations(given, fill))
-            return self.outputs(heads, squashed=squashed) if self.carries_actions else heads
+            if not self.carries_actions:
+                return heads
+            acted = self.outputs(heads, squashed=squashed)
+            return acting.legal(acted, given[MASK]) if masked else acted
 
         return outputs
 
@@ -259,10 +275,11 @@ class Mapping:
 
         Raises MappingError if the networks differ in more than what is mapped.
         """
-        from transfer.folding import fold
+        from transfer.folding import fold, what_is_frozen
 
         fold(self, teacher.network, student, heads=heads and self.carries_actions, value_scale=value_scale)
-        return self.report()
+        report = self.report()
+        return replace(report, said=(*report.said, *what_is_frozen(self, teacher.network, student)))
 
     def report(self) -> Report:
         """What is carried, what is dropped, what is new, in names."""

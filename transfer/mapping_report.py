@@ -10,7 +10,7 @@ from gymnasium import spaces
 from agents.mapped import ChoiceMap, Constant, GridMap, Part, VectorMap
 from envs.interface import Interface
 from transfer.matching import bounds
-from transfer.naming import SINGLE, names_of, parts_of
+from transfer.naming import SINGLE, names_of, parts_of, space_seen
 
 if TYPE_CHECKING:
     from transfer.mapping import Mapping
@@ -168,9 +168,10 @@ def _all_names(interface: Interface) -> list[str]:
 
 
 def _kind(interface: Interface) -> str:
-    if isinstance(interface.observation_space, spaces.Dict):
+    space = space_seen(interface)
+    if isinstance(space, spaces.Dict):
         return "parts"
-    return "planes" if len(interface.observation_space.shape or ()) == 3 else "features"
+    return "planes" if len(space.shape or ()) == 3 else "features"
 
 
 def _said(mapping: "Mapping") -> Iterator[str]:

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from envs.errors import MappingError
 from envs.interface import Interface, in_words
 from envs.registry import did_you_mean
+from transfer.cells import Resize, by_cells
 
 Indices = tuple[int | None, ...]
 """For each part of the target the source's part that stands for it, or None for a new one."""
@@ -26,8 +27,10 @@ class Matched(NamedTuple):
     """The target's actions that stand for several of the source's, and which."""
 
 
-def match_actions(source: Interface, target: Interface, pairs: Pairs[str, str | list[str]]) -> Matched:
-    """For each of the target's actions, or dimensions, the source's."""
+def match_actions(
+    source: Interface, target: Interface, pairs: Pairs[str, str | list[str]], resize: Resize = "crop"
+) -> Matched:
+    """For each of the target's actions, or dimensions, the source's: by pairs, by cells, by names."""
     both = source.actions is not None and target.actions is not None
     kinds = {type(side.action_space) for side in (source, target)}
     if kinds == {spaces.Discrete, spaces.Box}:
@@ -38,8 +41,12 @@ def match_actions(source: Interface, target: Interface, pairs: Pairs[str, str | 
     if both and kinds == {spaces.Discrete}:
         several = {name: tuple(others) for name, others in pairs.items() if not isinstance(others, str)}
         first = {name: other if isinstance(other, str) else _first(name, other) for name, other in pairs.items()}
-        found = by_names("action", source.actions or (), target.actions or (), first)
-        merged = _merged(source.actions or (), target.actions or (), several)
+        placed = by_cells(source, target, resize)
+        ours = target.actions or ()
+        known = None if placed is None else {ours[i]: those[0] for i, those in placed.items()}
+        found = by_names("action", source.actions or (), ours, first, known=known)
+        merged = {i: those for i, those in (placed or {}).items() if len(those) > 1 and ours[i] not in pairs}
+        merged |= _merged(source.actions or (), ours, several)
         return Matched(None if not merged and _unchanged(found, source.actions) else found, merged)
     if both and kinds == {spaces.Box}:
         single = {name: other if isinstance(other, str) else _first(name, other) for name, other in pairs.items()}
@@ -69,12 +76,15 @@ def by_names(
     *,
     once: bool = False,
     given_otherwise: bool = False,
+    known: Pairs[str, int] | None = None,
 ) -> Indices:
     """Equal names, overridden by pairs. With `once`, a source's part stands for one of the target's only.
 
+    `known` gives the source's part for names of the target instead of equal names.
+
     Raises MappingError if nothing is found, unless something is `given_otherwise`.
     """
-    known = {name: source.index(name) for name in target if name in source}
+    known = {name: source.index(name) for name in target if name in source} if known is None else dict(known)
     given = {}
     for ours, theirs in pairs.items():
         position(f"target {kind}", ours, target)

@@ -8,6 +8,7 @@ from gymnasium import spaces
 
 from agents.encoders import channel_highs
 from envs.interface import Interface
+from envs.masks import inner
 
 SINGLE = "observation"
 """What an observation that is no Dict is called among parts."""
@@ -25,9 +26,14 @@ class Place:
     """Which symbol of the channel, or value of the Discrete part; None: the channel itself."""
 
 
+def space_seen(interface: Interface) -> spaces.Space[Any]:
+    """What a policy looks at: the observation space without the mask of legal actions."""
+    return inner(interface.observation_space)
+
+
 def parts_of(interface: Interface) -> dict[str, Any]:
-    """The parts of an observation by their keys; `""` for one that is no Dict."""
-    space = interface.observation_space
+    """The parts of an observation by their keys, a mask of legal actions left out; `""` for one that is no Dict."""
+    space = space_seen(interface)
     return dict(space.spaces) if isinstance(space, spaces.Dict) else {"": space}
 
 
@@ -60,6 +66,6 @@ def vocabulary(interface: Interface) -> dict[str, Place]:
     found = {name: place for name, _, place in full}
     often = Counter(short for _, short, _ in full)
     found |= {short: place for _, short, place in full if often[short] == 1}
-    if isinstance(interface.observation_space, spaces.Dict):
+    if isinstance(space_seen(interface), spaces.Dict):
         found |= {f"{place.part}.{name}": place for name, _, place in full}
     return found

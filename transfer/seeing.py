@@ -16,11 +16,10 @@ from agents.encoders import channel_highs
 from agents.mapped import Channel, ChoiceMap, Constant, GridMap, ObservationMap, Part, Same, VectorMap
 from envs.errors import MappingError
 from envs.interface import Interface, in_words
+from transfer import cells
 from transfer.matching import alike, by_names, position, sides
 from transfer.naming import SINGLE, Place, names_of, parts_of, vocabulary
 from transfer.pairing import NONE, Pairing
-
-Axis = tuple[int | None, ...]
 
 
 def match_observations(source: Interface, target: Interface, told: Pairing) -> ObservationMap | None:
@@ -218,14 +217,9 @@ class _Builder:
             table[value] = other
         return None if table == list(range(our_high + 1)) else tuple(table)
 
-    def _axis(self, theirs: int, ours: int, axis: int) -> Axis:
+    def _axis(self, theirs: int, ours: int, axis: int) -> cells.Axis:
         """For each of the source's rows (or columns) the target's."""
-        if self.told.resize == "nearest":
-            return tuple(min(ours - 1, (2 * i + 1) * ours // (2 * theirs)) for i in range(theirs))
-        anchors = {side.anchor[axis] for side in (self.source, self.target)}
-        anchor = anchors.pop() if len(anchors) == 1 else "centre"
-        offset = {"start": 0, "centre": (ours - theirs) // 2, "end": ours - theirs}[anchor]
-        return tuple(i + offset if 0 <= i + offset < ours else None for i in range(theirs))
+        return cells.axis(self.source, self.target, axis, theirs, ours, self.told.resize)
 
     def _filled(self, key: str, name: str) -> float | None:
         value = self.told.fill.get(name, self.told.fill.get(f"{key}.{name}"))

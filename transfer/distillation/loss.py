@@ -8,6 +8,7 @@ from gymnasium import spaces
 from torch import Tensor
 from torch.nn import functional as F
 
+from agents.masking import ILLEGAL
 from agents.outputs import Outputs
 from envs.errors import ConfigError
 
@@ -61,11 +62,16 @@ def negative_log_likelihood(
 def squared_error(teacher: Outputs, student: Outputs, matched: Matched = None) -> Tensor:
     """½‖head_T − head_S‖², (B,): of action values as in Rusu et al. 2015 (their L_MSE), of actions, or of logits.
 
-    Logits mean the same policy whatever constant is added to them: theirs are compared without their means.
+    Logits mean the same policy whatever constant is added to them: theirs are compared without their means. Illegal
+    actions are left out of both.
     """
     heads = [columns(outputs.head, matched) for outputs in (teacher, student)]
-    if student.kind == "categorical":
-        heads = [head - head.mean(dim=-1, keepdim=True) for head in heads]
+    if student.kind in ("categorical", "q"):
+        legal = heads[0] > ILLEGAL / 2
+        heads = [torch.where(legal, head, 0.0) for head in heads]
+        if student.kind == "categorical":
+            counts = legal.sum(dim=-1, keepdim=True).clamp(min=1)
+            heads = [torch.where(legal, head - head.sum(dim=-1, keepdim=True) / counts, 0.0) for head in heads]
     return 0.5 * (heads[0] - heads[1]).square().sum(dim=-1)
 
 

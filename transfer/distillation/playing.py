@@ -13,6 +13,7 @@ from agents.generators import derived_seed
 from agents.outputs import Outputs
 from agents.policy import Policy
 from envs.batched import stepped
+from envs.masks import MASK, is_masked
 from envs.observations import each, taken
 from envs.task import Task
 from envs.vector import make_vec
@@ -98,7 +99,7 @@ class Playing:
         seen = each(np.array, self._seen)  # a copy: batches may write the next observations over these
         shown = [seen if self._views is None else self._views.seen(k) for k in range(len(self.teachers))]
         lessons = tuple(read(view) for read, view in zip(self._read, shown, strict=True))
-        actions = self._actions(lessons)
+        actions = self._actions(lessons, seen)
         if student is not None and beta < 1.0:
             others = self._numpy.random(len(actions)) >= beta
             if others.any():
@@ -108,16 +109,18 @@ class Playing:
         spend(self.venv.num_envs)
         return DataSet(seen, lessons)
 
-    def _actions(self, lessons: Sequence[Lesson]) -> np.ndarray:
-        """Of each environment's own teacher, some of them random: (n_envs, …)."""
+    def _actions(self, lessons: Sequence[Lesson], seen: Any) -> np.ndarray:
+        """Of each environment's own teacher, some of them random and legal in what is seen: (n_envs, …)."""
         chosen = [self._chosen(k, lesson.outputs) for k, lesson in enumerate(lessons)]
         actions = chosen[0]
         for k, other in enumerate(chosen[1:], start=1):
             actions[k :: len(chosen)] = other[k :: len(chosen)]
         if self.manner.random:
             drawn = np.flatnonzero(self._numpy.random(len(actions)) < self.manner.random)
+            masks = seen[MASK] if is_masked(self.venv.observation_space) else None
             for index in drawn.tolist():
-                actions[index] = _drawn(self.venv.action_space, self._numpy)
+                mask = None if masks is None else masks[index]
+                actions[index] = _drawn(self.venv.action_space, self._numpy, mask)
         return actions
 
     def _chosen(self, teacher: int, outputs: Outputs) -> np.ndarray:
@@ -141,7 +144,9 @@ def labelled(observations: Any, teachers: Sequence["Teacher"], *, hidden: bool =
     return joined([DataSet(part, tuple(one(part) for one in read)) for part in parts])
 
 
-def _drawn(space: spaces.Space[Any], generator: np.random.Generator) -> Any:
+def _drawn(space: spaces.Space[Any], generator: np.random.Generator, mask: np.ndarray | None) -> Any:
+    if mask is not None:
+        return generator.choice(np.flatnonzero(mask))
     if isinstance(space, spaces.Discrete):
         return generator.integers(space.n)
     assert isinstance(space, spaces.Box)

@@ -13,6 +13,7 @@ from torch import Tensor
 from agents.encoders import learns
 from agents.networks import action_head, encoders
 from agents.outputs import Outputs, policy_outputs
+from envs.masks import is_masked
 from envs.observations import each, taken
 
 AT_ONCE = 2048
@@ -28,6 +29,7 @@ class Pupil:
         self._plain = isinstance(policy, DQNPolicy) or (
             isinstance(policy, ActorCriticPolicy)
             and policy.share_features_extractor
+            and not is_masked(policy.observation_space)
             and type(policy.action_dist) in (CategoricalDistribution, DiagGaussianDistribution)
         )
 

@@ -14,6 +14,7 @@ from envs.interface import Interface
 from transfer.mapping_report import Report
 from transfer.method import Crossing, Method, MethodSettings, Place, family
 from transfer.methods.finetune import Finetune
+from transfer.naming import space_seen
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -102,7 +103,7 @@ def first_column(teacher: Policy, mapping: "Mapping") -> tuple[Column, Report]:
     Raises MappingError if the mapping does not fold into such a network, ConfigError if it has no layer to read.
     """
     source, target = mapping.source, mapping.target
-    seen = Interface(target.observation_space, source.action_space, target.features, source.actions)
+    seen = Interface(space_seen(target), source.action_space, target.features, source.actions)
     network = build_network(teacher.algorithm, mapping.architecture(teacher), seen)
     report = mapping.fold(teacher, network, heads=False)
     return Column(network), report
