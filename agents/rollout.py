@@ -6,7 +6,7 @@ the one that came on the way to it, and the last frame of an episode shows the s
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from typing import Any
 
@@ -15,11 +15,13 @@ import torch
 from gymnasium import spaces
 
 from agents.config import Mode
+from agents.masking import insist_on_a_move, masked
 from agents.outputs import Kind, Outputs
 from agents.policy import Policy
 from agents.stage import Observation, Stage, open_stage
 from envs.errors import ConfigError, MappingError
 from envs.interface import Interface, in_words
+from envs.masks import MASK, is_masked
 from envs.task import Task
 
 
@@ -41,6 +43,8 @@ class Decision:
     """The number of the action, or the continuous action (n,); None where the episode is over."""
     value: float | None = None
     """The critic's value of the state; of action values their maximum; None where there is none."""
+    legal: np.ndarray | None = None
+    """(n,) bool, which actions are legal; None where all always are. Illegal ones have probability 0."""
 
     @property
     def action_name(self) -> str | None:
@@ -109,21 +113,27 @@ class Frame:
 class AtRandom:
     """Plays every action with the same probability: a game before there is a policy for it."""
 
-    def __init__(self, interface: Interface) -> None:
-        self.interface = interface
+    def __init__(self, interface: Interface, game: str | None = None) -> None:
+        self.interface, self.game = interface, game
 
     def act(self, observations: Observation, *, mode: Mode, generator: torch.Generator | None = None) -> np.ndarray:
         """An action for each of B observations, drawn from the generator in either mode: (B, ...)."""
-        space = deepcopy(self.interface.action_space)
+        space: Any = deepcopy(self.interface.action_space)
         space.seed(int(torch.randint(2**31, (), generator=generator)))
-        return np.stack([np.asarray(space.sample()) for _ in range(rows_of(observations))])
+        masks: Any = legal_of(self.interface, observations)
+        if masks is None:
+            return np.stack([np.asarray(space.sample()) for _ in range(rows_of(observations))])
+        insist_on_a_move(masks, self.game)
+        return np.stack([np.asarray(space.sample(mask=mask.astype(np.int8))) for mask in masks])
 
     def outputs(self, observations: Any) -> Outputs:
         """Equal probabilities. Raises ConfigError for actions that are not Discrete."""
         space = self.interface.action_space
         if not isinstance(space, spaces.Discrete):
             raise ConfigError(f"random play of {type(space).__name__} actions has no heads")
-        return Outputs("categorical", torch.zeros(rows_of(observations), int(space.n)))
+        logits = torch.zeros(rows_of(observations), int(space.n))
+        masks = legal_of(self.interface, observations)
+        return Outputs("categorical", masked(logits, None if masks is None else torch.as_tensor(masks)))
 
 
 class Player:
@@ -140,7 +150,7 @@ class Player:
         self.task, self.seed, self.mode = task, seed, mode
         self.stage: Stage = open_stage(task, seed, text=text)
         self.interface: Interface = self.stage.interface
-        self.policy: Policy | AtRandom = policy or AtRandom(self.interface)
+        self.policy: Policy | AtRandom = policy or AtRandom(self.interface, task.game)
         if policy is not None:
             _must_agree(policy, self.interface, task)
         self.action_names = action_names(self.interface)
@@ -181,7 +191,11 @@ class Player:
             outputs = self.policy.outputs(tensors(observations))
         except ConfigError:  # no heads that can be read: the game can still be watched
             return actions, tuple(self._silent(action) for action in actions)
-        return actions, tuple(self._decision(outputs, agent, action) for agent, action in enumerate(actions))
+        decisions = (self._decision(outputs, agent, action) for agent, action in enumerate(actions))
+        masks = legal_of(self.interface, observations)
+        if masks is None:
+            return actions, tuple(decisions)
+        return actions, tuple(replace(decision, legal=mask) for decision, mask in zip(decisions, masks, strict=True))
 
     def _decision(self, outputs: Outputs, agent: int, action: np.ndarray) -> Decision:
         value = None if outputs.value is None else float(outputs.value[agent])
@@ -248,6 +262,14 @@ def row(observations: Observation, agent: int) -> Observation:
         return {key: part[agent] for key, part in observations.items()}
     one: np.ndarray = observations[agent]
     return one
+
+
+def legal_of(interface: Interface, observations: Observation) -> np.ndarray | None:
+    """Which actions are legal (n_agents, n), bool; None where observations do not say."""
+    if not isinstance(observations, dict) or not is_masked(interface.observation_space):
+        return None
+    legal: np.ndarray = np.asarray(observations[MASK]) != 0
+    return legal
 
 
 def rows_of(observations: Any) -> int:

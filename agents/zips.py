@@ -5,6 +5,7 @@ weights). The weights are read with torch's `weights_only`; of `data` only what 
 short list, is used. Pickles are never opened. Spaces come from the game that the caller names.
 """
 
+import inspect
 import io
 import json
 import pickle
@@ -16,18 +17,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from agents import files
-from agents.algorithms import ALGORITHMS, build_learner
+from agents.algorithms import ALGORITHMS, SCHEDULES, build_learner
 from agents.build import aliases, build_network, load_tensors, tensors_of
+from agents.encoders import PlanesEncoder
 from agents.generators import preserved
-from agents.hyperparameters import complete
-from agents.networks import ACTIVATIONS
+from agents.hyperparameters import complete, schedule
+from agents.masking import MaskedActorCritic
+from agents.networks import ACTIVATIONS, policy_kwargs
 from agents.networks import architecture as architecture_of
 from agents.policy import Policy
 from envs.errors import CheckpointError, HeadstartError
+from envs.masks import inner
 from envs.task import Task
 from envs.vector import interface, make_vec
 
@@ -51,6 +57,13 @@ EXTRACTORS = {
     "agents.encoders.PlanesConvEncoder": "planes-conv",
     "agents.encoders.SymbolsEncoder": "symbols",
 }
+MASKABLE = ("ppo", "maskable-ppo", "sb3-ppo")
+"""Algorithms whose policies sb3-contrib's MaskablePPO can have."""
+SETTINGS = (
+    *("learning_rate", "n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "clip_range", "clip_range_vf"),
+    *("normalize_advantage", "ent_coef", "vf_coef", "max_grad_norm", "target_kl"),
+)
+"""Hyperparameters that it has, too."""
 ACTOR_CRITIC = "stable_baselines3.common.policies"
 ALGORITHM_OF_MODULE = {
     "stable_baselines3.dqn.policies": "dqn",
@@ -58,6 +71,7 @@ ALGORITHM_OF_MODULE = {
     "sb3_contrib.qrdqn.policies": "qrdqn",
     "sb3_contrib.tqc.policies": "tqc",
     "sb3_contrib.crossq.policies": "crossq",
+    "sb3_contrib.common.maskable.policies": "maskable-ppo",
 }
 
 HIDDEN = (
@@ -107,13 +121,17 @@ def read_zip(path: str | Path, task: Task | None, architecture: Mapping[str, Any
 def write_zip(policy: Policy, path: str | Path, task: Task | None = None) -> None:
     """Write a zip that Stable-Baselines3's own class of the algorithm loads, such as `PPO.load`.
 
-    Encoders that SB3 has itself need no Headstart to load; `planes`, `symbols` and a normaliser do.
+    Encoders that SB3 has itself need no Headstart to load; `planes`, `symbols` and a normaliser do. A PPO that plays
+    legal moves becomes sb3-contrib's MaskablePPO of what is looked at, to be called with `action_masks`.
 
     Raises:
         CheckpointError: the policy does not know its task, and none is given; or SB3 has no class for its network.
     """
     if policy.architecture.get("progressive") is not None:
         raise CheckpointError("Stable-Baselines3 has no progressive networks: keep the policy's own folder instead")
+    if isinstance(policy.network, MaskedActorCritic):
+        _write(path, _maskable(policy))
+        return
     task = task or policy.task
     if task is None:
         raise CheckpointError("a zip needs the game's spaces: the policy does not know its game; name it")
@@ -128,12 +146,51 @@ def write_zip(policy: Policy, path: str | Path, task: Task | None = None) -> Non
             learner.policy.set_training_mode(False)
             for name, size in small.items():
                 setattr(learner, name, policy.hyperparameters.get(name, size))
-            packed = io.BytesIO()  # a zip on a full disk could not be closed
-            learner.save(packed)
-            with files.file_beside(Path(path)) as beside:
-                beside.write_bytes(packed.getvalue())
+            _write(path, learner)
         finally:
             venv.close()
+
+
+def _write(path: str | Path, learner: BaseAlgorithm) -> None:
+    packed = io.BytesIO()  # a zip on a full disk could not be closed
+    learner.save(packed)
+    with files.file_beside(Path(path)) as beside:
+        beside.write_bytes(packed.getvalue())
+
+
+def _maskable(policy: Policy) -> BaseAlgorithm:
+    """sb3-contrib's learner with a policy's network. Raises CheckpointError where it has no such network."""
+    if type(policy.network) is not MaskedActorCritic or policy.algorithm not in MASKABLE:
+        raise CheckpointError(
+            f"sb3-contrib plays legal moves with MaskablePPO alone, and this policy is one of {policy.algorithm}: keep "
+            "the policy's own folder instead"
+        )
+    from sb3_contrib import MaskablePPO
+    from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+
+    network, space = policy.network, inner(policy.network.observation_space)
+    kwargs = policy_kwargs(policy.architecture, space)
+    encoder = network.features_extractor
+    if type(encoder) is PlanesEncoder and encoder.normaliser is None and encoder.planes.all_binary:
+        kwargs |= {"features_extractor_class": FlattenExtractor, "features_extractor_kwargs": {}}  # the same numbers
+    known = inspect.signature(MaskableActorCriticPolicy).parameters
+    settings = {key: policy.hyperparameters[key] for key in SETTINGS if key in policy.hyperparameters}
+    schedules = {key: schedule(settings[key]) for key in SCHEDULES if settings.get(key) is not None}
+    learner: Any = MaskablePPO(
+        "MlpPolicy",
+        None,  # type: ignore[arg-type]
+        policy_kwargs={key: value for key, value in kwargs.items() if key in known},
+        device="cpu",
+        _init_setup_model=False,
+        **(settings | schedules),
+    )
+    learner.observation_space, learner.action_space = space, network.action_space
+    learner.n_envs = policy.hyperparameters.get("n_envs", 1)
+    with preserved():
+        learner._setup_model()
+    load_tensors(learner.policy, tensors_of(network), "the policy")
+    learner.policy.set_training_mode(False)
+    return learner  # type: ignore[no-any-return]
 
 
 def _contents(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

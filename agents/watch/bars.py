@@ -119,6 +119,8 @@ def _taken(decision: Decision, index: int) -> bool:
 def _number(decision: Decision, index: int) -> str:
     if decision.numbers is None:
         return ""
+    if decision.legal is not None and not decision.legal[index]:
+        return "–"
     value = float(decision.numbers[index])
     if decision.kind == "categorical":
         return f"{100 * value:.0f} %" if value >= 0.0995 or value == 0 else f"{100 * value:.1f} %"

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from agents.rollout import Frame
 from agents.watch import theme
 from agents.watch.bars import Bars
-from agents.watch.pictures import as_picture, features_of, fit, is_planes, planes_picture
+from agents.watch.pictures import as_picture, features_of, fit, is_planes, looked_at, planes_picture
 from agents.watch.theme import number, write
 from envs.fonts import font
 
@@ -142,7 +142,8 @@ def picture_of(frame: Frame) -> Image.Image | None:
     """The game's picture; else its observation's planes; None for a game of mere features."""
     if frame.image is not None:
         return as_picture(frame.image)
-    return planes_picture(np.asarray(frame.observation)) if is_planes(frame.observation) else None
+    seen = looked_at(frame.observation)
+    return planes_picture(np.asarray(seen)) if is_planes(seen) else None
 
 
 def outcome(frame: Frame) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from agents.watch.theme import PALETTE
+from envs.masks import MASK, SEEN
 
 PIXEL_GAME_COLOURS = 64
 """A picture of at most so many colours is a grid or a pixel game, and is enlarged without smoothing."""
@@ -44,6 +45,7 @@ def planes_picture(observation: np.ndarray) -> Image.Image:
 
 def features_of(observation: object, names: tuple[str, ...] | None) -> list[tuple[str, float]]:
     """The entries of an observation that is not a picture, by name; numbered where nobody named them."""
+    observation = looked_at(observation)
     parts = observation if isinstance(observation, dict) else {"state": observation}
     labels: list[str] = []
     values: list[float] = []
@@ -53,6 +55,12 @@ def features_of(observation: object, names: tuple[str, ...] | None) -> list[tupl
         values += entries
     named = names if names is not None and len(names) == len(values) else tuple(labels)
     return list(zip(named, values, strict=True))
+
+
+def looked_at(observation: object) -> object:
+    """An observation without the mask that says which actions are legal, which the actions' bars show."""
+    masked = isinstance(observation, dict) and observation.keys() == {SEEN, MASK}
+    return observation[SEEN] if masked else observation  # type: ignore[index]
 
 
 def is_planes(observation: object) -> bool:

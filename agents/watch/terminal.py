@@ -71,7 +71,10 @@ def line(frame: Frame) -> str:
     parts.append("action " + " / ".join(name or "-" for name in names))
     probabilities = frame.probabilities
     if probabilities and len(frame.decisions) == 1:
-        parts.append(" ".join(f"{name} {share:.0%}" for name, share in probabilities.items()))
+        legal = frame.decisions[0].legal
+        shares = [f"{share:.0%}" for share in probabilities.values()]
+        shown = shares if legal is None else [share if on else "–" for share, on in zip(shares, legal, strict=True)]
+        parts.append(" ".join(f"{name} {share}" for name, share in zip(probabilities, shown, strict=True)))
     return ", ".join(parts)
 
 
@@ -206,6 +209,8 @@ def _actions(decisions: Sequence[Decision], width: int) -> list[Text]:
 def _bar(decision: Decision, index: int, width: int) -> str:
     if decision.numbers is None:
         return ""
+    if decision.legal is not None and not decision.legal[index]:
+        return f"{'':<{width}} {'–':>{5 if decision.kind == 'categorical' else 7}} "
     value = float(decision.numbers[index])
     if decision.kind == "q":
         spread = float(np.ptp(decision.numbers))
