@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from agents.policy import Policy
@@ -9,8 +10,9 @@ from agents.runs import find_policy, find_run
 from agents.selfplay.matches import Opener
 from agents.selfplay.opponents import NetworkOpponent, check_fits
 from agents.selfplay.references import PREFIX
-from envs.errors import ConfigError
+from envs.errors import ConfigError, UnknownName
 from envs.interface import Interface
+from envs.registry import did_you_mean
 from envs.task import Task
 from envs.turns.games import TurnGames
 from envs.turns.making import AGAINST, OPPONENT
@@ -84,7 +86,12 @@ def find_player(reference: str, root: Path, *, step: int | None = None, task: Ta
     reference = reference.removeprefix(PREFIX)
     if path.is_file() or (path / "policy.json").is_file():
         return Player(path.name, find_policy(path, root, step=step, task=task))
-    run = find_run(reference, root)
+    try:
+        run = find_run(reference, root)
+    except UnknownName:
+        if get_close_matches(reference, FIXED):
+            raise did_you_mean("player", reference, FIXED) from None
+        raise
     return Player(run.key[:8], find_policy(reference, root, step=step))
 
 

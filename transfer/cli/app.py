@@ -25,6 +25,7 @@ from transfer.cli import (
     export,
     games,
     mapping,
+    match,
     report,
     runs,
     status,
@@ -59,6 +60,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("transfer")(transfer.transfer)
 app.command("watch")(watch.watch)
+app.command("match")(match.match)
 app.command("study")(study.study)
 app.command("status")(status.status)
 app.command("report")(report.report)
