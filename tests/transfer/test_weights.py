@@ -239,7 +239,10 @@ def test_adams_state_is_for_the_same_weights_only():
         compose([{"method": "finetune", "optimiser": True, "layers": "torso"}]).check(crossing())
 
 
-@pytest.mark.parametrize(("layers", "fits"), [("all", False), (["torso", "value_head"], False), ("torso", True)])
+@pytest.mark.parametrize(
+    ("layers", "fits"),
+    [("all", False), (["torso", "action_head"], False), (["torso", "value_head"], True), ("torso", True)],
+)
 def test_heads_are_refused_where_no_action_is_mapped(layers, fits):
     known = crossing()
     mapping = replace(known.mapping, carries_actions=False)
@@ -249,3 +252,22 @@ def test_heads_are_refused_where_no_action_is_mapped(layers, fits):
         return
     with pytest.raises(ConfigError, match="no action is mapped, so that no head can be carried"):
         methods.check(replace(known, mapping=mapping))
+
+
+def test_a_critic_of_states_is_carried_where_no_action_is_mapped():
+    run = run_of()
+    run = replace(run, mapping=replace(run.mapping, carries_actions=False))
+    learner = learner_of(compose([{"method": "finetune", "layers": ["torso", "value_head"]}]), run)
+    theirs, ours = parts(run.teacher.network), parts(learner.policy)
+    for name in KNOWN:
+        same = all(torch.equal(one, other) for one, other in zip(theirs[name], ours[name], strict=True))
+        assert same is (name != "action_head"), name
+    without = learner_of(compose([{"method": "finetune", "layers": "torso"}]), run)
+    assert not torch.equal(parts(without.policy)["value_head"][0], theirs["value_head"][0])
+
+
+def test_a_critic_of_actions_is_not_carried_where_no_action_is_mapped():
+    known = crossing("dqn")
+    mapping = replace(known.mapping, carries_actions=False)
+    with pytest.raises(ConfigError, match="no action is mapped, so that no head can be carried"):
+        compose([{"method": "finetune", "layers": ["torso", "action_head"]}]).check(replace(known, mapping=mapping))

@@ -9,7 +9,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from agents.build import build_network
 from agents.dqn import DQN
-from agents.networks import architecture, normalisers
+from agents.networks import architecture, normalisers, value_head
 from agents.optimising import go_on_from, share_rates
 from agents.parts import HEADS, Part, checked, expanded, follow, halves, parts
 from envs.errors import CheckpointError, ConfigError
@@ -35,7 +35,7 @@ class FinetuneSettings(MethodSettings):
     layers: Literal["all", "torso"] | tuple[Part, ...] = "all"
     """`all`: the student starts as teacher∘mapping. `torso`: encoder and hidden layers, its heads are initialised
     afresh. A list of parts (`encoder`, `torso`, `torso.0`, `torso.1`, …, `action_head`, `value_head`): these, all
-    others are initialised afresh."""
+    others are initialised afresh. Where no action is mapped a critic of states can be carried, no action head."""
     freeze: tuple[Part, ...] = ()
     """Parts whose parameters stay as they start: `encoder`, `torso`, `torso.0`, …, `action_head`, `value_head`."""
     unfreeze: Fraction | dict[Part, Fraction] | None = None
@@ -174,7 +174,8 @@ class Finetune(Method):
             raise ConfigError(f"finetune: {error}") from error
         if not carried:
             raise ConfigError(f"finetune.layers carries nothing: the network has {', '.join(known)}")
-        if not heads_fit and set(carried) & set(HEADS):
+        unfit = () if heads_fit else ("action_head",) if kind == "actor-critic" else HEADS
+        if set(carried) & set(unfit):
             raise _no_head()
         _check_something_learns(network, frozen, kind)
 
@@ -225,6 +226,8 @@ class Finetune(Method):
         heads = self.whole or family(self.context.algorithm) not in APART or bool(set(carried) & set(HEADS))
         mapping = self.context.mapping
         report = mapping.fold(self.context.teacher, policy, heads=heads, value_scale=self.value_scale)
+        if "value_head" in carried and not getattr(mapping, "carries_actions", True):
+            self._carry_values(policy)
         with torch.no_grad():
             for tensor, value in kept:
                 tensor.copy_(value)
@@ -233,6 +236,12 @@ class Finetune(Method):
         self.said = report.lines()
         if known:
             self.said.append(f"carried: {', '.join(carried)}; afresh: {_listed(set(known) - set(carried))}")
+
+    def _carry_values(self, policy: "BasePolicy") -> None:
+        """The last layer of a critic of states, which knows of no action and fits where actions do not map."""
+        theirs, ours = value_head(self.context.teacher.network), value_head(policy)
+        if theirs is not None and ours is not None:
+            ours.load_state_dict(theirs.state_dict())
 
     def _carry_entropy(self, learner: Any) -> None:
         """SAC's entropy coefficient is how much it explores, and is no part of its policy."""
@@ -287,7 +296,10 @@ def _check_something_learns(network: "BasePolicy", frozen: Thawing, kind: str) -
 
 
 def _no_head() -> ConfigError:
-    return ConfigError('finetune: no action is mapped, so that no head can be carried; take layers = "torso"')
+    return ConfigError(
+        'finetune: no action is mapped, so that no head can be carried; take layers = "torso", or with a critic of '
+        'states, as of ppo and a2c, ["torso", "value_head"]'
+    )
 
 
 def _until(name: str, fraction: float) -> str:
