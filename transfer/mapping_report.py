@@ -71,6 +71,8 @@ class Report:
     """What else was done to observations and actions: cells cropped, symbols seen as others, bounds scaled."""
     kind: str = "features"
     """What observations are made of: features, planes or parts."""
+    continuous: bool = False
+    """Whether actions are numbers rather than choices."""
 
     @classmethod
     def of(cls, mapping: "Mapping") -> Self:
@@ -81,10 +83,11 @@ class Report:
         merged = {(source.actions or ())[i] for several in mapping.merged.values() for i in several}
         acted = replace(acted, dropped=tuple(name for name in acted.dropped if name not in merged))
         acted = acted if mapping.carries_actions else Side.nothing(source.actions, target.actions)
+        told = said, _kind(source), mapping.continuous
         if not mapping.carries_observations:
-            return cls(Side.nothing(source.features, target.features), acted, {}, said)
+            return cls(Side.nothing(source.features, target.features), acted, {}, *told)
         if observed is None:
-            return cls(Side.of(source.features, target.features, None), acted, {}, said)
+            return cls(Side.of(source.features, target.features, None), acted, {}, *told)
         carried: list[tuple[str, str]] = []
         dropped: list[str] = []
         fill: dict[str, float | None] = {}
@@ -99,7 +102,7 @@ class Report:
         known = {ours for ours, _ in carried}
         carried.sort(key=lambda pair: order.index(pair[0]))
         seen = Side(False, tuple(carried), tuple(name for name in order if name not in known), tuple(dropped))
-        return cls(seen, acted, fill, said, _kind(source))
+        return cls(seen, acted, fill, *told)
 
     def to_json(self) -> dict[str, Any]:
         """The report as a document."""
@@ -121,13 +124,18 @@ class Report:
         pairs = [ours if ours == theirs else f"{ours} (as {theirs})" for ours, theirs in side.carried]
         lines = [f"{kind} carried: {', '.join(pairs)}"]
         if side.new:
-            fate = "start below the carried ones" if kind == "actions" else "start unread"
-            lines.append(f"{kind} new in the target, which {fate}: {', '.join(side.new)}")
+            lines.append(f"{kind} new in the target, which {self._fate(kind)}: {', '.join(side.new)}")
         if side.dropped and kind == "actions":
             lines.append(f"actions only the source has, dropped: {', '.join(side.dropped)}")
         elif side.dropped:
             lines.append(f"{kind} only the source has, filled: {', '.join(map(self._filled, side.dropped))}")
         return lines
+
+    def _fate(self, kind: str) -> str:
+        """How what is new starts."""
+        if kind != "actions":
+            return "start unread"
+        return "start in the middle of their ranges" if self.continuous else "start below the carried ones"
 
     def _filled(self, name: str) -> str:
         value = self.fill.get(name)
