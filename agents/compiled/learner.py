@@ -9,7 +9,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
-from agents.compiled import ppo, stacks
+from agents.compiled import ahead, ppo, stacks
 from agents.compiled.actor_critic import NOTHING_KEPT, Stacks, actor_critic, plain_adam
 from agents.masking import insist_on_a_move, masked, masks_of
 from agents.outputs import Batch, Outputs
@@ -32,7 +32,10 @@ class CompiledPPO:
     def of(cls, policy: Any) -> Self | None:
         """None if compiled code does not know such a policy."""
         stacked = actor_critic(policy)
-        return None if stacked is None else cls(policy, stacked)
+        if stacked is None:
+            return None
+        ahead.start()
+        return cls(policy, stacked)
 
     def fits(self) -> bool:
         """Whether policy and optimiser still are what they were."""
@@ -113,6 +116,7 @@ class CompiledPPO:
             order = rollout.rows[np.random.permutation(size)]  # noqa: NPY002  # SB3's generator
             part = logged[used : used + per_epoch]
             if auxiliary is None:
+                ahead.wait()
                 done = ppo.epoch(
                     stacked.net, stacked.moments, feed, kept, rollout.data, order, batch_size, settings, part
                 )

@@ -27,7 +27,7 @@ POLICY, VALUE, ENTROPY, CLIPPED, DIVERGENCE, TOTAL = range(6)
 """Places in the array of settings; RANGE_VALUE and MOST_DIVERGENCE are NaN where there is none."""
 
 
-@compiled
+@compiled(inner=True)
 def rule_out(logits: Any, masks: Any, rows: Any) -> None:
     """Logits (c, n) of these rows' illegal actions at -1e8, in place; masks (n_rows, n) are empty where all are legal.
 
@@ -42,7 +42,7 @@ def rule_out(logits: Any, masks: Any, rows: Any) -> None:
                 row[j] = np.float32(-1e8)
 
 
-@compiled
+@compiled(inner=True)
 def log_softmax(logits: Any, out: Any) -> None:
     """Of each row of (c, n)."""
     for i in range(logits.shape[0]):
@@ -58,7 +58,7 @@ def log_softmax(logits: Any, out: Any) -> None:
             o[j] = row[j] - total
 
 
-@compiled
+@compiled(inner=True)
 def heads(
     log_probs: Any,
     values: Any,
@@ -122,7 +122,7 @@ def heads(
         d_values[i, 0] = value_weight * np.float32(2) * error * whole * d_value
 
 
-@compiled(fast=True)
+@compiled(fast=True, inner=True)
 def spread_of(advantages: Any, rows: Any) -> tuple[float, float]:
     """Mean, and 1 / (standard deviation + 1e-8), of some advantages."""
     total = 0.0
@@ -259,7 +259,7 @@ def epoch(
     return done
 
 
-@compiled
+@compiled(inner=True)
 def average(terms: Any, size: int, settings: Any) -> None:
     """Sums over a minibatch of `size` to means, and their weighted total."""
     for j in range(terms.size):

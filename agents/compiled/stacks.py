@@ -64,7 +64,7 @@ def activate(values: Any, bias: Any, kind: int) -> None:
                 row[j] += bias[j]
 
 
-@compiled(fast=True)
+@compiled(fast=True, inner=True)
 def chain(delta: Any, outputs: Any, kind: int) -> None:
     """Multiply gradients (c, n) by the activation's derivative, given its outputs (c, n), in place."""
     for i in range(delta.shape[0]):
@@ -94,7 +94,7 @@ def commonest(symbols: Any, positions: Any) -> None:
         positions[COMMON, k] = best
 
 
-@compiled(fast=True)
+@compiled(fast=True, inner=True)
 def list_planes(symbols: Any, rows: Any, positions: Any, active: Any, counts: Any) -> None:
     """Which planes of `symbols[rows]` are on: active (c, n_positions) int32, the first counts (c,) of each row."""
     n = positions.shape[1]
@@ -108,7 +108,7 @@ def list_planes(symbols: Any, rows: Any, positions: Any, active: Any, counts: An
         counts[i] = found
 
 
-@compiled(fast=True)
+@compiled(fast=True, inner=True)
 def scale_rows(observations: Any, rows: Any, mean: Any, factor: Any, most: float, x: Any) -> None:
     """x (c, n) = the rows, as numbers; normalised if there are statistics: (o - mean) · factor within ±most."""
     bound = np.float32(most)
@@ -123,7 +123,7 @@ def scale_rows(observations: Any, rows: Any, mean: Any, factor: Any, most: float
                 out[j] = min(max(v, -bound), bound)
 
 
-@compiled
+@compiled(inner=True)
 def take_in(inputs: Any, rows: Any, s: int) -> None:
     """Rows of the observations as inputs s to s + len(rows) of the stacks."""
     numbers, symbols, positions, mean, factor, most, x, active, counts, _ = inputs
@@ -165,7 +165,7 @@ def take_relative(params: Any, layers: Any, stacks: Any, positions: Any, relativ
                     w[j] -= common[j]
 
 
-@compiled(fast=True)
+@compiled(fast=True, inner=True)
 def give_back_relative(grad: Any, layers: Any, stacks: Any, positions: Any) -> None:
     """The gradient of the commonest symbols' weights, from those of all others and of the biases."""
     for s in range(stacks.shape[0]):
@@ -190,7 +190,7 @@ def give_back_relative(grad: Any, layers: Any, stacks: Any, positions: Any) -> N
                         g[j] -= other[j]
 
 
-@compiled(fast=True)
+@compiled(fast=True, inner=True)
 def add_planes(active: Any, counts: Any, weights: Any, base: Any, out: Any) -> None:
     """The first layer's sums: out (c, n) = base + the rows of weights (n_in, n) of the planes that are on."""
     for i in range(out.shape[0]):
@@ -211,7 +211,7 @@ def add_planes(active: Any, counts: Any, weights: Any, base: Any, out: Any) -> N
             k += 1
 
 
-@compiled(fast=True)
+@compiled(fast=True, inner=True)
 def spread_planes(active: Any, counts: Any, delta: Any, grad: Any) -> None:
     """The gradient of the first layer's weights: each row of delta (c, n) to the planes that are on."""
     for i in range(delta.shape[0]):
@@ -222,7 +222,7 @@ def spread_planes(active: Any, counts: Any, delta: Any, grad: Any) -> None:
                 g[j] += row[j]
 
 
-@compiled(fast=True)
+@compiled(fast=True, inner=True)
 def forward(
     params: Any,
     layers: Any,
@@ -243,7 +243,7 @@ def forward(
     forward_part(params, layers, stack, x, active, counts, relative, bases, work, s, c, stack[FIRST], stack[LAST])
 
 
-@compiled(fast=True)
+@compiled(fast=True, inner=True)
 def forward_part(
     params: Any,
     layers: Any,
@@ -281,7 +281,7 @@ def forward_part(
         activate(out, bias, layer[KIND])
 
 
-@compiled(fast=True)
+@compiled(fast=True, inner=True)
 def backward(
     params: Any,
     layers: Any,
@@ -340,7 +340,7 @@ def backward(
         delta, spare = spare, delta
 
 
-@compiled(fast=True)
+@compiled(fast=True, inner=True)
 def clear(grad: Any, layers: Any) -> None:
     """Set the gradient of every layer that learns to 0."""
     for k in range(layers.shape[0]):
@@ -350,7 +350,7 @@ def clear(grad: Any, layers: Any) -> None:
                 g[j] = 0
 
 
-@compiled
+@compiled(inner=True)
 def reads(stacks: Any, kept: Any) -> Any:
     """Whether some stack has to look at the inputs, because its outputs below what learns are not kept."""
     found = kept.size == 0
@@ -378,7 +378,7 @@ def keep(net: Any, inputs: Any, rows: Any, kept: Any) -> None:
                 kept[s + i, stack[KEPT] : stack[KEPT] + n] = work[at + i * n : at + (i + 1) * n]
 
 
-@compiled
+@compiled(inner=True)
 def forward_from(net: Any, inputs: Any, kept: Any, rows: Any, k: int, s: int, c: int) -> None:
     """Stack k on rows s to s + c of the inputs, from what is kept of these `rows` of the rollout if anything is."""
     params, layers, stacks, relative, bases, work = net

@@ -10,7 +10,7 @@ START, END, LEARNS = range(3)
 """Columns of the table of tensors: where each lies among the parameters, and whether it learns."""
 
 
-@compiled(fast=True)
+@compiled(fast=True, inner=True)
 def clip(grad: Any, tensors: Any, most: float) -> Any:
     """Scale the gradients of what learns to a common norm of at most `most`, in place; the norm before."""
     total: Any = 0.0
@@ -32,7 +32,7 @@ def clip(grad: Any, tensors: Any, most: float) -> Any:
     return norm
 
 
-@compiled(fast=True)
+@compiled(fast=True, inner=True)
 def adam(
     params: Any,
     grad: Any,

@@ -23,6 +23,11 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true", help="SB3's defaults under --set, no preset")
     options = parser.parse_args()
 
+    if options.algorithm == "ppo":
+        from agents.compiled import ahead
+
+        ahead.start()  # as `headstart train` does
+
     import torch
     from stable_baselines3.common.vec_env import VecEnv
 

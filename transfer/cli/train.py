@@ -26,6 +26,10 @@ def train(
     json: JsonOption = False,
 ) -> None:
     """Train agents on a game, one run a seed. A run that is finished already is not trained again."""
+    if algo == "ppo":
+        from agents.compiled import ahead
+
+        ahead.start()
     from agents.algorithms import resolve
     from agents.config import Evaluation, RunConfig
     from agents.runs import runs_root
