@@ -13,17 +13,24 @@ import numpy as np
 
 from envs import list_games, make_vec
 from envs.errors import MissingExtra
+from envs.masks import MASK, is_masked
+from envs.task import Task
+from envs.turns.making import evaluated
 
 
 def random_returns(game: str, episodes: int, seed: int = 0) -> np.ndarray:
-    """Returns (episodes,) of uniformly random play; of each agent where there are several."""
-    venv = make_vec(game, n_envs=1, seed=10_000 + seed)
+    """Returns (episodes,) of uniformly random legal play; of each agent where several share a policy.
+
+    Where one plays against somebody, that one plays at random too, and seats are drawn.
+    """
+    venv = make_vec(evaluated(Task(game=game)), n_envs=1, seed=10_000 + seed)
     venv.action_space.seed(seed)
-    venv.reset()
+    observations = venv.reset()
     returns: list[float] = []
     while len(returns) < episodes * venv.num_envs:
-        actions = np.stack([venv.action_space.sample() for _ in range(venv.num_envs)])
-        _, _, _, infos = venv.step(actions)
+        masks = observations[MASK] if is_masked(venv.observation_space) else [None] * venv.num_envs
+        actions = np.stack([venv.action_space.sample(mask) for mask in masks])
+        observations, _, _, infos = venv.step(actions)
         returns += [info["episode"]["r"] for info in infos if "episode" in info]
     venv.close()
     return np.array(returns)

@@ -14,6 +14,7 @@ from envs.check.parts import STEPS, Make
 from envs.check.play import play
 from envs.check.players import Player, Players
 from envs.check.report import Fault, Report, raised
+from envs.check.turns import check_turns
 from envs.errors import HeadstartError, MissingExtra, UnknownName
 from envs.headless import headless
 from envs.registration import register_games
@@ -41,6 +42,9 @@ def check_game(name: str, *, steps: int = STEPS) -> Report:
             return report
         except (Exception, SystemExit) as error:
             report.faults.append(raised(error, "while its module was imported"))
+            return report
+        if game.turns:
+            check_turns(report, game, steps=steps)
             return report
         player = _examine(report, make, {"features": game.features, "actions": game.actions}, steps)
         if isinstance(player, Players) and not game.multiagent:

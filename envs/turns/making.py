@@ -58,12 +58,13 @@ def make_boards(
     pool = None if any(map(learnt, names)) else find_pool(names)
     arguments = {name: value for name, value in task.arguments.items() if name not in DEFAULTS}
     with creating(task):
-        games = _games(game, n_boards, {**game.arguments, **arguments})
+        games = games_of(game, n_boards, {**game.arguments, **arguments})
     games.name = task.game
     return TurnsVecEnv(games, names, pool, task.change.time_limit, render_mode)
 
 
-def _games(game: Game, n_boards: int, arguments: dict[str, Any]) -> TurnGames:
+def games_of(game: Game, n_boards: int, arguments: dict[str, Any]) -> TurnGames:
+    """The boards alone: OpenSpiel's, or copies of an AEC environment. Raises what making them raises."""
     if game.vector_entry is not None:
         games: TurnGames = load_attribute(game.vector_entry, kind="game")(n_boards, **arguments)
         return games

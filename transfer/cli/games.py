@@ -96,7 +96,7 @@ def describe(name: str) -> dict[str, Any]:
         **_row(game),
         "install": how_to_install(game),
         "arguments": dict(game.arguments),
-        "agents": "several, who share a policy" if game.multiagent else "one",
+        "agents": _agents(game),
         "batched": game.batched,
         "scores": {
             "random": game.random,
@@ -106,6 +106,12 @@ def describe(name: str) -> dict[str, Any]:
         },
         **(_spaces(name) if installed(game) else {"features": game.features, "actions": game.actions}),
     }
+
+
+def _agents(game: "Game") -> str:
+    if game.turns:
+        return "one, against opponents (docs/board-games.md)"
+    return "several, who share a policy" if game.multiagent else "one"
 
 
 def _row(game: "Game") -> dict[str, Any]:
