@@ -32,6 +32,8 @@ RUNS = Path(__file__).resolve().parent / "peer_runs"
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 TRIES = 3
 """Hanging processes of a contender after which it is given up."""
+GRACE = 45.0
+"""Seconds that a measurement of so many steps may take longer than the longest before it, until it has hung."""
 
 Result = dict[str, Any]
 
@@ -187,19 +189,29 @@ class Found:
     contender: Contender
     results: list[Result] = field(default_factory=list)
     why_not: str | None = None
-    hung: int = 0
-    """Measurements that had to be made again."""
+    lost: list[float] = field(default_factory=list)
+    """Seconds of each measurement that hung."""
+    longest: float = 0.0
+    """Seconds of the longest that did not."""
 
-    def measure(self, repeat: int) -> None:
-        """Once more; after three processes that hung, or one that failed, never again."""
+    def measure(self, repeat: int, grace: float = math.inf) -> None:
+        """Once more; after three processes that hung, or one that failed, never again.
+
+        Args:
+            repeat: decides the seeds.
+            grace: seconds that it may take longer than the longest before it.
+        """
+        limit = min(self.contender.limit, self.longest + grace) if self.results else self.contender.limit
+        began = time.monotonic()
         try:
-            self.results.append(self.contender.once(repeat))
+            self.results.append(replace(self.contender, limit=limit).once(repeat))
+            self.longest = max(self.longest, time.monotonic() - began)
         except Hung as error:
-            self.hung += 1
-            if self.hung == TRIES:
-                self.why_not = f"{error}, {TRIES} times"
+            self.lost.append(time.monotonic() - began)
+            if len(self.lost) == TRIES:
+                self.why_not = f"{error}, the last of {TRIES} times"
             else:
-                self.measure(repeat)
+                self.measure(repeat, grace)
         except Failed as error:
             self.why_not = str(error)
 
@@ -212,18 +224,21 @@ class Found:
         return statistics.median(self.values(read)) if self.results else math.nan
 
 
-def measure(contenders: Sequence[Contender], repeats: int, give_up: int | None = None) -> list[Found]:
+def measure(
+    contenders: Sequence[Contender], repeats: int, give_up: int | None = None, grace: float = math.inf
+) -> list[Found]:
     """Measure all contenders in alternation, `repeats` times each, and tell stderr how it goes.
 
     One that fails is left out from then on. One that has not reached its threshold in `give_up` measurements, and never
-    did, is not asked again: its results are those.
+    did, is not asked again: its results are those. With `grace`, a measurement has hung that takes so many seconds
+    longer than the longest of its contender before it.
     """
     found = [Found(contender, why_not=contender.why_not()) for contender in contenders]
     for repeat in range(repeats):
         for one in found:
             if one.why_not is None and not _hopeless(one.results, give_up):
                 began = time.monotonic()
-                one.measure(repeat)
+                one.measure(repeat, grace)
                 went = one.why_not or f"{time.monotonic() - began:.1f} s"
                 print(f"{repeat + 1}/{repeats} {one.contender.name}: {went}", file=sys.stderr, flush=True)
     return found
@@ -320,11 +335,16 @@ class Table:
         self.notes.append(f"Versions: {told}.")
         self.notes += [f"{one.contender.name}: {one.contender.note}" for one in found if one.contender.note]
         self.notes += [
-            f"{one.contender.name}: no answer in {one.contender.limit:.0f} s, {one.hung} times; measured again."
+            f"{one.contender.name}: no answer in {' s, in '.join(map(number, one.lost))} s; measured again."
             for one in found
-            if one.hung and not one.why_not
+            if one.lost and not one.why_not
         ]
-        self.notes += [f"Not measured: {one.contender.name}: {one.why_not}" for one in found if one.why_not]
+        self.notes += [f"{_times(one)}: {one.contender.name}: {one.why_not}" for one in found if one.why_not]
+
+
+def _times(one: Found) -> str:
+    """How often one that was given up was measured."""
+    return f"Only {len(one.results)} measured" if one.results else "Not measured"
 
 
 def show(tables: Iterable[Table], write: Path | None = None, preface: str = "") -> None:

@@ -4,6 +4,7 @@
     .venv/bin/python benchmarks/speed.py grid            # DoorKey-8x8 alone, steps/s with observations
     .venv/bin/python benchmarks/speed.py cartpole        # PPO on CartPole, steps/s
     .venv/bin/python benchmarks/speed.py doorkey         # PPO on DoorKey-8x8, steps/s
+    .venv/bin/python benchmarks/speed.py minatar         # PPO on MinAtar Breakout, steps/s
     .venv/bin/python benchmarks/speed.py threshold       # seconds from a cold start until a game is learnt
     .venv/bin/python benchmarks/speed.py growth          # how time and memory grow: table and plot
 
@@ -23,6 +24,7 @@ from typing import Any
 
 import growth
 from beside import (
+    GRACE,
     HOME,
     Contender,
     Found,
@@ -37,7 +39,7 @@ from beside import (
     steps_per_second,
     theirs,
 )
-from thresholds import THRESHOLD_GAMES, threshold_tables
+from thresholds import MINATAR, PUREJAXRL_MINATAR, THRESHOLD_GAMES, threshold_tables
 
 GRID_SIZES = (256, 1024, 4096)
 BATCHED = {"n_envs": 256, "n_steps": 32, "batch_size": 2048, "n_epochs": 4}
@@ -89,9 +91,15 @@ def cartpole(options: argparse.Namespace) -> list[Table]:
             theirs("SB3, rl-zoo3's settings, 8 envs", "zoo", "sb3.py", *steps(20_000, options)),
             theirs("CleanRL, its defaults, 4 envs", "cleanrl", "cleanrl.py", *steps(30_000, options)),
             theirs("sbx, rl-zoo3's settings, 8 envs", "sbx", "sb3.py", "--library=sbx", *steps(30_000, options)),
-            theirs("purejaxrl, 256 envs, all cores", "purejaxrl", *jax, *steps(1_000_000, options)),
             theirs(
-                "purejaxrl, 256 envs, 10 seeds, all cores", "purejaxrl", *jax, "--seeds=10", *steps(1_000_000, options)
+                "purejaxrl, 256 envs, all cores",
+                *("purejaxrl", *jax, *steps(1_000_000, options)),
+                limit=GRACE + 30,
+            ),
+            theirs(
+                "purejaxrl, 256 envs, 10 seeds, all cores",
+                *("purejaxrl", *jax, "--seeds=10", *steps(1_000_000, options)),
+                limit=GRACE + 30,
             ),
         ],
         options,
@@ -137,6 +145,31 @@ def doorkey(options: argparse.Namespace) -> list[Table]:
     return [table]
 
 
+def minatar(options: argparse.Namespace) -> list[Table]:
+    """PPO on MinAtar Breakout."""
+    settings = [f"--set={json.dumps(MINATAR)}", "--settings=none", *steps(60_000, options)]
+    game = ["sb3.py", "--game=MinAtar/Breakout-v1", *settings]
+    mine = ["ours.py", "--game=MinAtar/Breakout-v1", "--plain"]
+    jax = ["purejaxrl.py", f"--set={json.dumps(PUREJAXRL_MINATAR | {'NUM_ENVS': 256, 'NUM_STEPS': 32})}"]
+    _, table = compared(
+        "PPO on MinAtar Breakout, two networks of 64 and 64 units, 4 epochs",
+        [
+            ours("headstart, 256 envs, batch 2048", *mine, f"--set={json.dumps(BATCHED)}", *steps(300_000, options)),
+            ours("headstart, 8 envs, batch 256", *mine, f"--set={json.dumps(MINATAR)}", *steps(300_000, options)),
+            theirs("SB3, 8 envs, batch 256", "zoo", *game),
+            theirs("sbx, 8 envs, batch 256", "sbx", *game, "--library=sbx"),
+            theirs(
+                "purejaxrl, 256 envs, all cores",
+                *("purejaxrl", *jax, "--sticky=0.1", *steps(600_000, options)),
+                limit=GRACE + 60,
+                note="gymnax's game, with sticky actions as ours",
+            ),
+        ],
+        options,
+    )
+    return [table]
+
+
 def threshold(options: argparse.Namespace) -> list[Table]:
     """Seconds to thresholds."""
     return threshold_tables(options)
@@ -145,7 +178,7 @@ def threshold(options: argparse.Namespace) -> list[Table]:
 def compared(title: str, contenders: Sequence[Contender], options: argparse.Namespace) -> tuple[list[Found], Table]:
     """Measure steps per second, and make the table."""
     load = Load()
-    found = measure([one for one in contenders if options.only in one.name], options.repeats)
+    found = measure([one for one in contenders if options.only in one.name], options.repeats, grace=GRACE)
     by_name = {one.contender.name: one for one in found}
     first = found[0].median(steps_per_second) if found else math.nan
     head = ("", "steps/s", "least to most", "s before", "s for 1M steps, cold", "the first is … times")
@@ -205,6 +238,7 @@ TABLES: dict[str, Callable[[argparse.Namespace], list[Table]]] = {
     "grid": grid,
     "cartpole": cartpole,
     "doorkey": doorkey,
+    "minatar": minatar,
     "threshold": threshold,
     "growth": growth.tables,
 }
