@@ -17,6 +17,11 @@ KEPT = 1 << 15
 """Bytes that a machine's state is kept in; ALE's takes half of them."""
 
 
+def memory_of(game: str) -> tuple[str, ...]:
+    """Names of a game's bytes of memory, which mean nothing in another game."""
+    return tuple(f"{game}_ram_{index}" for index in range(RAM))
+
+
 class Console:
     """An emulated machine.
 
@@ -54,9 +59,9 @@ class Console:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """Names of screens, or of bytes: those of two games are not each other's."""
+        """Names of screens, or of bytes of memory."""
         if self.settings.obs_type == "ram":
-            return tuple(f"{self.settings.game}_ram_{index}" for index in range(RAM))
+            return memory_of(self.settings.game)
         ago = [f"screen_{count}_ago" for count in range(self.settings.stack - 1, 0, -1)]
         return (*ago, "screen")
 

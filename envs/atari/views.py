@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from envs.atari.console import RAM
+from envs.atari.console import RAM, memory_of
 from envs.atari.single import AtariEnv
 from envs.errors import ConfigError
 
@@ -24,6 +24,8 @@ class Ram(gymnasium.ObservationWrapper[np.ndarray, Any, np.ndarray]):
         super().__init__(env)
         self._game = _atari(env)
         self.observation_space = spaces.Box(0.0, 1.0, (RAM,), np.float32)
+        names = {**env.metadata["headstart"], "features": memory_of(self._game.settings.game)}
+        self.metadata = {**env.metadata, "headstart": names}
 
     def observation(self, observation: Any) -> np.ndarray:
         """The bytes of the state that the machine is in."""
