@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,8 @@ class Frame:
     """The game's picture of this state, (H, W, 3) uint8, if it has one."""
     text: str | None = field(default=None, repr=False)
     """The game's picture in characters, if the player was asked for that and the game has one."""
+    said: str | None = None
+    """What is to be known besides: in a game against somebody where one sits, and what the others played."""
 
     @property
     def over(self) -> bool:
@@ -140,15 +143,23 @@ class Player:
     """A policy on a task. Episode e is a function of (policy, task, seed + e, mode): not of what was played before.
 
     Without a policy it plays at random. With `text` the frames hold text, instead of pictures, where the game has some.
+    `root` is where runs live that are played against; by default $HEADSTART_RUNS, else ./runs.
 
     Raises MappingError if the policy's spaces are not the task's.
     """
 
     def __init__(
-        self, policy: Policy | None, task: Task, *, seed: int = 0, mode: Mode = "sampled", text: bool = False
+        self,
+        policy: Policy | None,
+        task: Task,
+        *,
+        seed: int = 0,
+        mode: Mode = "sampled",
+        text: bool = False,
+        root: Path | None = None,
     ) -> None:
         self.task, self.seed, self.mode = task, seed, mode
-        self.stage: Stage = open_stage(task, seed, text=text)
+        self.stage: Stage = open_stage(task, seed, text=text, root=root)
         self.interface: Interface = self.stage.interface
         self.policy: Policy | AtRandom = policy or AtRandom(self.interface, task.game)
         if policy is not None:
@@ -174,6 +185,7 @@ class Player:
                 truncated,
                 self.stage.picture(),
                 self.stage.text(),
+                self.stage.said(),
             )
             if over:
                 return

@@ -6,17 +6,22 @@ environment inside it is stepped instead.
 
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from agents.selfplay.attaching import settle
+from agents.selfplay.seat import OneSeat
 from envs.errors import ConfigError, HeadstartError
 from envs.guard import blamed
 from envs.interface import Interface
 from envs.parallel import ParallelVecEnv
 from envs.task import Task
+from envs.turns.making import evaluated
+from envs.turns.vector import TurnsVecEnv
 from envs.vector import interface, make_vec
 
 USUAL_FPS = 15
@@ -45,21 +50,34 @@ class Stage(Protocol):
     def text(self) -> str | None:
         """The game's own picture in characters, if it was opened for that and has one."""
 
+    def said(self) -> str | None:
+        """What is to be known besides: in a game against somebody where one sits, and what the others played."""
+
     def close(self) -> None:
         """Close the game."""
 
 
-def open_stage(task: Task, seed: int = 0, *, text: bool = False) -> Stage:
-    """Open a task for watching; as text if asked and if the game has some. Raises what `make_vec` raises."""
-    stage = _stage(_opened(task, seed), task)
+def open_stage(task: Task, seed: int = 0, *, text: bool = False, root: Path | None = None) -> Stage:
+    """Open a task for watching, as it is evaluated; as text if asked and if the game has some.
+
+    `root`: where runs live that are played against; by default $HEADSTART_RUNS, else ./runs.
+
+    Raises what `make_vec` raises.
+    """
+    task = evaluated(task)
+    stage = _stage(_opened(task, seed), task, root)
     if not text or "ansi" not in stage.modes:
         return stage
     stage.close()
-    return _stage(make_vec(task, n_envs=1, seed=seed, render="ansi", backend="dummy"), task)
+    return _stage(make_vec(task, n_envs=1, seed=seed, render="ansi", backend="dummy"), task, root)
 
 
-def _stage(venv: VecEnv, task: Task) -> "OneAgent | ManyAgents":
+def _stage(venv: VecEnv, task: Task, root: Path | None) -> "OneAgent | ManyAgents | OneSeat":
     inner = venv.unwrapped
+    if isinstance(inner, TurnsVecEnv):
+        known = interface(venv)
+        settle(inner, known, root=root)
+        return OneSeat(inner, known)
     if isinstance(inner, ParallelVecEnv):
         return ManyAgents(inner, interface(venv), task)
     if isinstance(inner, DummyVecEnv):
@@ -106,6 +124,10 @@ class OneAgent:
     def text(self) -> str | None:
         """The game's own picture in characters."""
         return _told(self._env, self._task)
+
+    def said(self) -> str | None:
+        """Nothing."""
+        return None
 
     def close(self) -> None:
         """Close the game."""
@@ -156,6 +178,10 @@ class ManyAgents:
     def text(self) -> str | None:
         """The game's own picture in characters, of all agents."""
         return _told(self._game, self._task)
+
+    def said(self) -> str | None:
+        """Nothing."""
+        return None
 
     def close(self) -> None:
         """Close the game."""

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from agents.policy import Policy
-from agents.runs import find_policy, find_run
+from agents.runs import Run, find_policy, find_run
 from agents.selfplay.matches import Opener
 from agents.selfplay.opponents import NetworkOpponent, check_fits
 from agents.selfplay.references import PREFIX
@@ -78,21 +78,32 @@ def find_player(reference: str, root: Path, *, step: int | None = None, task: Ta
 
     Raises UnknownName, ConfigError, CheckpointError or MissingExtra.
     """
-    word, colon, _ = reference.partition(":")
     path = Path(reference)
-    if word in FIXED or (colon and word != PREFIX.rstrip(":") and not path.exists()):
+    if is_fixed(reference):
         found = find_opponent(reference)
         return Player(found.name, found)
     reference = reference.removeprefix(PREFIX)
     if path.is_file() or (path / "policy.json").is_file():
         return Player(path.name, find_policy(path, root, step=step, task=task))
+    run = named_run(reference, root)
+    return Player(run.key[:8], find_policy(reference, root, step=step))
+
+
+def named_run(reference: str, root: Path) -> Run:
+    """The run of a name, `run:` before it or not. Raises as `find_run` does, with fixed players in mind, too."""
+    reference = reference.removeprefix(PREFIX)
     try:
-        run = find_run(reference, root)
+        return find_run(reference, root)
     except UnknownName:
         if get_close_matches(reference, FIXED):
             raise did_you_mean("player", reference, FIXED) from None
         raise
-    return Player(run.key[:8], find_policy(reference, root, step=step))
+
+
+def is_fixed(reference: str) -> bool:
+    """Whether a name is that of a fixed opponent, or of a function that makes one; otherwise it names a run."""
+    word, colon, _ = reference.partition(":")
+    return word in FIXED or (bool(colon) and not reference.startswith(PREFIX) and not Path(reference).exists())
 
 
 def distinct(players: Sequence[Player]) -> list[Player]:

@@ -89,7 +89,8 @@ class Painter:
         room = INNER - round(font(13).getlength(count)) - 12
         write(draw, (PAD, 24), caption.title, width=room, size=17, bold=True)
         write(draw, (WIDTH - PAD, 24), count, width=120, colour=theme.MUTED, anchor="rm")
-        write(draw, (PAD, 48), caption.subtitle, width=INNER, size=12, colour=theme.MUTED)
+        below = " · ".join(text for text in (frame.said, caption.subtitle) if text)
+        write(draw, (PAD, 48), below, width=INNER, size=12, colour=theme.MUTED)
 
     def _picture(self, place: int, item: Shown) -> Image.Image:
         """The picture in its frame; dimmed if it is held while others go on."""

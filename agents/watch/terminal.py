@@ -63,6 +63,8 @@ def line(frame: Frame) -> str:
     parts = [f"episode {frame.episode + 1} step {frame.step}"]
     if frame.reward is not None:
         parts.append(f"reward {number(frame.reward, signed=True)} return {number(frame.total)}")
+    if frame.said is not None:
+        parts.append(frame.said)
     if frame.over:
         return ", ".join([*parts, outcome(frame).partition(" ")[0]])
     if frame.value is not None:
@@ -95,6 +97,7 @@ def panels(
     for _ in shown:
         grid.add_column(width=width, vertical="top")
     below = 5 + max(min(len(item.frame.decisions[0].names), MOST_ROWS) for item in shown)
+    below += any(item.frame.said for item in shown)
     height = max(6, console.height - below - 1)
     grid.add_row(
         *(
@@ -124,6 +127,7 @@ def _panel(caption: Caption, item: Shown, ranges: Ranges, width: int, height: in
     return Group(
         Text(f"{caption.title} · episode {frame.episode + 1}", style="bold", no_wrap=True, overflow="ellipsis"),
         Text(caption.subtitle, style="dim", no_wrap=True, overflow="ellipsis"),
+        *([Text(frame.said, no_wrap=True, overflow="ellipsis")] if frame.said else []),
         top,
         Text(stats, no_wrap=True, overflow="ellipsis"),
         *_actions(frame.decisions, width),

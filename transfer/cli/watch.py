@@ -1,7 +1,7 @@
 """`headstart watch RUN…`: see what agents do, in a window, in the terminal or in a file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -41,6 +41,19 @@ def watch(
         int | None,
         typer.Option("--max-steps", min=1, help=f"Leave an episode after so many steps; else {LONGEST} if recorded."),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            help="In a game against somebody, whom: random, scripted, mcts:100, minimax:4, a run; else as it was "
+            "evaluated. With --play and without a run, who plays against you.",
+        ),
+    ] = None,
+    play: Annotated[bool, typer.Option("--play", help="Play against the run yourself, in the terminal.")] = False,
+    seat: Annotated[Literal["first", "second"], typer.Option("--seat", help="With --play, your seat.")] = "first",
+    hints: Annotated[
+        bool, typer.Option("--hints", help="With --play, show what the run would play in your place.")
+    ] = False,
     change: ChangeOption = None,
     runs: RunsOption = None,
 ) -> None:
@@ -53,6 +66,23 @@ def watch(
     from envs.headless import headless
     from transfer.cli.console import parse_settings, say
 
+    if play:
+        if record is not None:
+            raise ConfigError("found --play and --record, expected one of them: leave one out")
+        play_in_terminal(
+            run or [],
+            runs,
+            game=game,
+            step=step,
+            settings=parse_settings(change),
+            greedy=greedy,
+            seed=seed,
+            against=against,
+            seat=seat,
+            hints=hints,
+            games=episodes or 1,
+        )
+        return
     if record is not None:
         if terminal:
             raise ConfigError("found --terminal and --record, expected one of them: leave one out")
@@ -60,8 +90,9 @@ def watch(
         max_steps = max_steps or LONGEST
     if episodes is None and (terminal or record is not None):
         episodes = 1
+    settings = parse_settings(change) | ({} if against is None else {"against": opponents_named(against, runs)})
     with open_show(
-        run or [], runs, game=game, step=step, settings=parse_settings(change), greedy=greedy, seed=seed, text=terminal
+        run or [], runs, game=game, step=step, settings=settings, greedy=greedy, seed=seed, text=terminal
     ) as show:
         show.episodes, show.max_steps = episodes, max_steps
         if record is not None:
@@ -71,6 +102,48 @@ def watch(
                 watch_in_terminal(show, fps=fps)
         else:
             watch_in_window(show, fps=fps)
+
+
+def opponents_named(against: str, runs: str | None) -> str:
+    """What a task calls the opponent of the command line. Raises a HeadstartError."""
+    from agents.runs import runs_root
+    from agents.selfplay.players import is_fixed, named_run
+    from agents.selfplay.references import PREFIX
+
+    return against if is_fixed(against) else f"{PREFIX}{named_run(against, runs_root(runs)).key}"
+
+
+def play_in_terminal(
+    references: list[str],
+    runs: str | None,
+    *,
+    game: str | None,
+    step: int | None,
+    settings: dict[str, object],
+    greedy: bool | None,
+    seed: int,
+    against: str | None,
+    seat: str,
+    hints: bool,
+    games: int,
+) -> None:
+    """A person against the run, or against whom `--against` names. Raises HeadstartErrors."""
+    from agents.runs import runs_root
+    from agents.selfplay.players import find_player, game_of, open_boards
+    from agents.selfplay.seat import SEATS
+    from agents.watch.playing import Game
+    from envs.errors import ConfigError
+    from envs.task import Task
+
+    named = [*references, *([] if against is None else [against])]
+    if len(named) != 1:
+        raise ConfigError(
+            f"--play: found {len(named)} opponents, expected one, a run or --against, such as --against mcts:100"
+        )
+    task = Task.customised(game, settings) if game is not None else None
+    player = find_player(named[0], runs_root(runs), step=step, task=task)
+    boards = open_boards(task or game_of([player]).changed(settings))
+    Game(boards, player.on(boards, greedy=bool(greedy)), seat=SEATS.index(seat), hints=hints).play(games, seed)
 
 
 def open_show(
@@ -100,17 +173,27 @@ def open_show(
             raise ConfigError(
                 "found neither a run nor --game, expected one of them: headstart runs list shows the runs"
             )
-        task = Task.customised(game, settings)
-        player = Player(None, task, seed=seed, text=text)
+        task = check_against(Task.customised(game, settings), settings)
+        player = Player(None, task, seed=seed, text=text, root=root)
         return Show([player], [Caption("at random", short(task), player.interface.features)])
     for reference in references:
         title, details, policy = find(reference, root, step, game)
-        task = played(reference, policy, game, settings)
+        task = check_against(played(reference, policy, game, settings), settings)
         mode = default_mode(policy.algorithm) if greedy is None else ("greedy" if greedy else "sampled")
-        player = Player(policy, task, seed=seed, mode=mode, text=text)
+        player = Player(policy, task, seed=seed, mode=mode, text=text, root=root)
         players.append(player)
         captions.append(Caption(title, " · ".join([short(task), *details]), player.interface.features))
     return Show(players, captions)
+
+
+def check_against(task: "Task", settings: dict[str, object]) -> "Task":
+    """The task. Raises ConfigError where an opponent is named and the game has none."""
+    from envs.catalogue import find_game
+    from envs.errors import ConfigError
+
+    if "against" in settings and not find_game(task.game).turns:
+        raise ConfigError(f"--against: {task.game} is not played in turns against somebody; leave it out")
+    return task
 
 
 def find(reference: str, root: Path, step: int | None, game: str | None) -> tuple[str, list[str], "Policy"]:
