@@ -13,6 +13,8 @@ Array = npt.NDArray[Any]
 
 NUMBERED = {"mcts": 100, "minimax": 4}
 """Opponents that are told how much to search, with an example."""
+SOON = 1000
+"""A win is worth 1/SOON more for each ply that it comes sooner, and a loss less for each that it comes later."""
 
 
 class _Searcher:
@@ -110,7 +112,9 @@ class MCTS(_Searcher):
 
 
 class Minimax(_Searcher):
-    """Alpha-beta search to a depth; beyond it a position counts as a draw. Equally good moves are drawn at random.
+    """Alpha-beta search to a depth; beyond it a position counts as a draw.
+
+    Wins are taken as soon, losses as late as can be; of equally good moves one is drawn.
 
     Args:
         depth: plies.
@@ -135,7 +139,7 @@ class Minimax(_Searcher):
 def _value(state: Any, player: int, depth: int, low: float, high: float) -> float:
     """What a state is worth to a player, exact within (low, high): fail-soft alpha-beta (Knuth & Moore 1975)."""
     if state.is_terminal():
-        return float(state.player_return(player))
+        return float(state.player_return(player)) * (1 + depth / SOON)
     if depth == 0:
         return 0.0
     mine = state.current_player() == player

@@ -194,9 +194,9 @@ class PettingZooGames:
                 truncated = any(env.truncations.get(agent) for agent in env.agents)
                 self._to_move[board], self._cut[board] = OVER, truncated and not terminated
                 return
-            agent = env.agent_selection
-            if agent in living:
-                self._to_move[board] = self._player(agent)
+            player = self._player(env.agent_selection)
+            if env.agent_selection in living:
+                self._to_move[board] = player
                 return
             self._step(board, None)
         raise GameError(

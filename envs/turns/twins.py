@@ -32,8 +32,12 @@ class Twin:
         return Position(state, self._ours)
 
 
+_CONNECT_FOUR, _TIC_TAC_TOE = Twin("connect_four", range(7)), Twin("tic_tac_toe", range(9))
+
 TWINS: Mapping[str, Twin] = {
-    "pettingzoo.classic.connect_four_v3:env": Twin("connect_four", range(7)),
-    "pettingzoo.classic.tictactoe_v3:env": Twin("tic_tac_toe", range(9)),
+    "pettingzoo.classic.connect_four.connect_four:env": _CONNECT_FOUR,
+    "pettingzoo.classic.connect_four_v3:env": _CONNECT_FOUR,
+    "pettingzoo.classic.tictactoe.tictactoe:env": _TIC_TAC_TOE,
+    "pettingzoo.classic.tictactoe_v3:env": _TIC_TAC_TOE,
 }
-"""By the entry point of the game they are twins of, made without arguments that change its rules."""
+"""By the entry point of the game they are twins of, whose arguments do not change its rules."""
