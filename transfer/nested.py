@@ -49,27 +49,6 @@ def difference_interval(groups: Sequence[ArrayLike], scratch: ArrayLike) -> Inte
     )
 
 
-def comparable(groups: Sequence[ArrayLike], scratch: ArrayLike) -> tuple[Array, Array]:
-    """What the permutation test takes: means over each source's m target seeds, and over m seeds of scratch.
-
-    Under the null hypothesis (sources do nothing, all runs are like scratch's) both are means of m such runs, so that
-    they can be exchanged; means against single runs could not, their spreads differ. Scratch's seeds are taken in
-    order, m at a time; a rest of fewer is left out. Raises ConfigError where sources differ in their number of target
-    seeds, or scratch has fewer than 2m seeds.
-    """
-    arms, base = _groups(groups), np.asarray(scratch, dtype=np.float64)
-    sizes = sorted({len(group) for group in arms})
-    if len(sizes) != 1:
-        raise ConfigError(f"every source seed should have equally many target seeds, found {sizes[0]} to {sizes[-1]}")
-    m = sizes[0]
-    if len(base) < 2 * m:
-        raise ConfigError(
-            f"scratch should have at least {2 * m} seeds, twice the target seeds per source; found {len(base)}"
-        )
-    blocks = base[: len(base) // m * m].reshape(-1, m).mean(axis=1)
-    return source_means(arms), blocks
-
-
 @dataclass(frozen=True)
 class Components:
     """Where the spread of an arm's scores comes from; variances in squared units of the score."""

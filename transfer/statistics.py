@@ -31,7 +31,7 @@ EXACT = 200_000
 CLOSED = 8
 """Arms up to which every subset is tested; beyond that, Holm's correction of the pairwise tests."""
 WORK = 2_000_000_000
-"""Scores up to which the drawn relabellings of all subsets are gone through (100 seeds of 8 arms: 1.4 billion); beyond
+"""Scores up to which the drawn relabellings of all subsets are gone through (100 seeds of 8 arms: 1.28 billion); beyond
 that, Holm's correction, too."""
 PIECE = 1_000_000
 """Scores that are relabelled at a time."""
@@ -49,6 +49,8 @@ class Test:
     """What was done, in words."""
     permutations: int | None
     """Drawn for each set of arms whose relabellings were too many to count; None if all were counted."""
+    corrected: int = 1
+    """Comparisons over which Holm's correction holds the error; 1 where every set of arms was tested instead."""
 
 
 def permutation_test(
@@ -67,11 +69,17 @@ def permutation_test(
     """
     base = np.asarray(scratch, dtype=np.float64)
     samples = {name: np.asarray(sample, dtype=np.float64) for name, sample in arms.items()}
-    closed = is_closed(len(base), [len(sample) for sample in samples.values()], permutations)
+    if not is_closed(len(base), [len(sample) for sample in samples.values()], permutations):
+        pairs = pairwise(base, samples, generator, permutations)
+        single = {name: p for name, (p, _) in pairs.items()}
+        why = f"more than {CLOSED} arms" if len(samples) > CLOSED else "too many seeds to relabel every set of arms"
+        method = f"Holm's correction of pairwise permutation tests ({why})"
+        drawn = not all(exact for _, exact in pairs.values())
+        return Test(holm(single), single, method, permutations if drawn else None, len(single))
     drawn = False
     adjusted = dict.fromkeys(samples, 0.0)
-    single: dict[str, float] = {}
-    for subset in _subsets(list(samples), len(samples) if closed else 1):
+    single = {}
+    for subset in _subsets(list(samples)):
         p, exact = max_t(base, [samples[name] for name in subset], generator, permutations)
         drawn = drawn or not exact
         if len(subset) == 1:
@@ -79,10 +87,6 @@ def permutation_test(
         for name in subset:
             adjusted[name] = max(adjusted[name], p)
     method = "closed testing over all sets of arms, max-T permutation"
-    if not closed:
-        adjusted = holm(single)
-        why = f"more than {CLOSED} arms" if len(samples) > CLOSED else "too many seeds to relabel every set of arms"
-        method = f"Holm's correction of pairwise permutation tests ({why})"
     return Test(adjusted, single, method, permutations if drawn else None)
 
 
@@ -106,6 +110,58 @@ def max_t(
     """
     found = null(scratch, arms, generator, permutations)
     return found.tail(found.observed), found.exact
+
+
+def pairwise(
+    scratch: Array, arms: Mapping[str, Array], generator: np.random.Generator, permutations: int
+) -> dict[str, tuple[float, bool]]:
+    """`max_t` of each arm alone. Arms with equally many seeds share the relabellings that are drawn.
+
+    Each p value is as good as by draws of its own, and Holm's correction allows any dependence between them.
+    """
+    found: dict[str, tuple[float, bool]] = {}
+    for n in dict.fromkeys(len(arm) for arm in arms.values()):
+        alike = {name: arm for name, arm in arms.items() if len(arm) == n}
+        if relabellings((len(scratch), n)) <= EXACT:
+            found |= {name: max_t(scratch, [arm], generator, permutations) for name, arm in alike.items()}
+        else:
+            p = _drawn_pairs(scratch, list(alike.values()), generator, permutations)
+            found |= {name: (value, False) for name, value in zip(alike, p, strict=True)}
+    return {name: found[name] for name in arms}
+
+
+def _drawn_pairs(
+    scratch: Array, arms: Sequence[Array], generator: np.random.Generator, permutations: int
+) -> list[float]:
+    """p of each arm against scratch: which seeds are called scratch's is drawn, for all arms at once.
+
+    A relabelling is a row of ones for those; sums over them, and sums of squares, are then matrix products.
+    """
+    sizes = (len(scratch), len(arms[0]))
+    pooled = np.array([np.concatenate([scratch, arm]) for arm in arms])  # (n_arms, n)
+    pooled = pooled - np.median(pooled, axis=1, keepdims=True)
+    least = statistic(pooled, sizes) * (1 - 1e-9)  # equal labellings may differ in the last digit
+    ones = np.repeat([1.0, 0.0], sizes)
+    at_once, hits = max(1, PIECE // len(ones)), np.zeros(len(arms))
+    for done in range(0, permutations, at_once):
+        shape = (min(at_once, permutations - done), len(ones))
+        labels = generator.permuted(np.broadcast_to(ones, shape), axis=1)
+        hits += (_welch(labels, pooled, sizes) >= least).sum(axis=0)
+    return [float(p) for p in (1 + hits) / (1 + permutations)]
+
+
+def _welch(labels: Array, pooled: Array, sizes: tuple[int, int]) -> Array:
+    """`statistic` of each arm under each relabelling: (n_draws, n) and (n_arms, n) → (n_draws, n_arms)."""
+    total, squares = pooled.sum(axis=1), (pooled**2).sum(axis=1)
+    first, second = labels @ pooled.T, labels @ (pooled**2).T
+    means, errors = [], np.zeros_like(first)
+    for n, sums, of_squares in ((sizes[0], first, second), (sizes[1], total - first, squares - second)):
+        means.append(sums / n)
+        spread = (of_squares - sums**2 / n) / (n - 1)
+        errors += np.where(spread > 1e-12 * squares / len(pooled[0]), spread, 0.0) / n  # 0 but for rounding
+    floor = 1e-9 * np.ptp(pooled, axis=1)
+    floor[floor == 0] = 1.0
+    return np.asarray(np.abs(means[0] - means[1]) / np.maximum(np.sqrt(errors), floor))
 
 
 @dataclass(frozen=True)
@@ -191,25 +247,41 @@ def holm(p: Mapping[str, float]) -> dict[str, float]:
     return {name: adjusted[name] for name in p}
 
 
-def smallest_p(n_seeds: int, n_arms: int, permutations: int = PERMUTATIONS, *, n_scratch: int | None = None) -> float:
+def correction(n_scratch: int, seeds: Sequence[int], values: int = 1) -> int:
+    """Over how many comparisons Holm's correction holds the error of these arms; 1 where every set of them is tested.
+
+    With a dial the arms are compared at each of so many values.
+    """
+    return 1 if is_closed(n_scratch, seeds) else len(seeds) * values
+
+
+def smallest_p(
+    n_seeds: int,
+    n_arms: int,
+    permutations: int = PERMUTATIONS,
+    *,
+    n_scratch: int | None = None,
+    corrected: int | None = None,
+) -> float:
     """The smallest p value that an arm can get in this design, however large its effect; 1 with fewer than 2 seeds.
 
     Of the C(m + n, n) relabellings of scratch's m seeds and the arm's n, the observed one is as extreme as itself, and
-    where m = n so is its mirror image. `n_scratch` is m, by default n. `n_arms` counts the arms besides scratch; beyond
-    `CLOSED` of them, Holm's factor comes on top.
+    where m = n so is its mirror image. `n_scratch` is m, by default n. `n_arms` counts the arms besides scratch, at one
+    value of a dial. `corrected` is Holm's factor, which comes on top; by default that of `correction`.
     """
     sizes = (n_seeds if n_scratch is None else n_scratch, n_seeds)
     if min(sizes) < 2 or n_arms < 1:
         return 1.0
-    exact = relabellings(sizes) <= EXACT and (n_arms == 1 or n_arms > CLOSED)
+    factor = correction(sizes[0], [n_seeds] * n_arms) if corrected is None else corrected
+    exact = relabellings(sizes) <= EXACT and (n_arms == 1 or factor > 1)
     drawn = 0.0 if exact else 1 / (1 + permutations)
     pair = max((2 if sizes[0] == sizes[1] else 1) / relabellings(sizes), drawn)
-    return min(1.0, pair * (n_arms if n_arms > CLOSED else 1))
+    return min(1.0, pair * factor)
 
 
-def can_reject(n_seeds: int, n_arms: int, permutations: int = PERMUTATIONS) -> bool:
+def can_reject(n_seeds: int, n_arms: int, permutations: int = PERMUTATIONS, *, corrected: int | None = None) -> bool:
     """Whether this design can give a verdict other than "no evidence" at all."""
-    return smallest_p(n_seeds, n_arms, permutations) <= 1 - LEVEL + 1e-12
+    return smallest_p(n_seeds, n_arms, permutations, corrected=corrected) <= 1 - LEVEL + 1e-12
 
 
 def generator_for(name: str) -> np.random.Generator:
@@ -238,5 +310,5 @@ def _assignments(sizes: tuple[int, ...]) -> NDArray[np.int64]:
     return np.ascontiguousarray(np.array(deal(tuple(range(sum(sizes))), sizes), dtype=np.int64).T)
 
 
-def _subsets(names: list[str], largest: int) -> list[tuple[str, ...]]:
-    return [subset for size in range(1, largest + 1) for subset in itertools.combinations(names, size)]
+def _subsets(names: list[str]) -> list[tuple[str, ...]]:
+    return [subset for size in range(1, len(names) + 1) for subset in itertools.combinations(names, size)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from transfer.statistics import CLOSED, PERMUTATIONS, Array, Null, Test, holm, null, permutation_test
+from transfer.statistics import CLOSED, PERMUTATIONS, Array, Null, Test, holm, is_closed, null, pairwise
 
 Sets = dict[tuple[str, ...], Null]
 """The sets of one value's arms, each with what its statistic is under relabelling."""
@@ -39,9 +39,10 @@ def stratified_test(
         p(S) = 1 − Πᵥ (1 − P(max T over S_v ≥ t)),
 
     and a comparison's p value is the largest p(S) among the sets that hold it. With more than `CLOSED` arms at a value,
-    Holm's correction of the pairwise tests. Returns a test per stratum, in order; with one it is `permutation_test`.
+    or with too many seeds to relabel every set, Holm's correction of the pairwise tests. Returns a test per stratum, in
+    order; with one it is `permutation_test`.
     """
-    if max((len(stratum.arms) for stratum in strata), default=0) > CLOSED:
+    if not all(_closed(stratum, permutations) for stratum in strata):
         return _holm(strata, generator, permutations)
     sets = [_sets(stratum, generator, permutations) for stratum in strata]
     drawn = not all(found.exact for of_value in sets for found in of_value.values())
@@ -80,6 +81,11 @@ def _largest(of_value: Sets, t: float) -> float:
     return max((found.tail(t) for found in of_value.values() if found.observed <= t), default=0.0)
 
 
+def _closed(stratum: Stratum, permutations: int) -> bool:
+    arms = [len(np.asarray(sample)) for sample in stratum.arms.values()]
+    return is_closed(len(np.asarray(stratum.scratch)), arms, permutations)
+
+
 def _sets(stratum: Stratum, generator: np.random.Generator, permutations: int) -> Sets:
     base = np.asarray(stratum.scratch, dtype=np.float64)
     samples: dict[str, Array] = {name: np.asarray(x, dtype=np.float64) for name, x in stratum.arms.items()}
@@ -92,11 +98,23 @@ def _sets(stratum: Stratum, generator: np.random.Generator, permutations: int) -
 
 def _holm(strata: Sequence[Stratum], generator: np.random.Generator, permutations: int) -> list[Test]:
     """Pairwise tests, corrected over all arms and values."""
-    pairs = [permutation_test(stratum.scratch, stratum.arms, generator, permutations) for stratum in strata]
-    keys = {f"{v} {name}": p for v, test in enumerate(pairs) for name, p in test.single.items()}
-    adjusted = holm(keys)
-    method = f"Holm's correction over all arms and values of pairwise permutation tests (more than {CLOSED} arms)"
+    pairs = []
+    for stratum in strata:
+        samples: dict[str, Array] = {name: np.asarray(x, dtype=np.float64) for name, x in stratum.arms.items()}
+        scratch = np.asarray(stratum.scratch, dtype=np.float64)
+        pairs.append(pairwise(scratch, samples, generator, permutations))
+    adjusted = holm({f"{v} {name}": p for v, found in enumerate(pairs) for name, (p, _) in found.items()})
+    most = max(len(found) for found in pairs)
+    why = f"more than {CLOSED} arms" if most > CLOSED else "too many seeds to relabel every set of arms"
+    method = f"Holm's correction over all arms and values of the dial of pairwise permutation tests ({why})"
+    drawn = permutations if any(not exact for found in pairs for _, exact in found.values()) else None
     return [
-        Test({name: adjusted[f"{v} {name}"] for name in test.single}, test.single, method, test.permutations)
-        for v, test in enumerate(pairs)
+        Test(
+            {name: adjusted[f"{v} {name}"] for name in found},
+            {name: p for name, (p, _) in found.items()},
+            method,
+            drawn,
+            len(adjusted),
+        )
+        for v, found in enumerate(pairs)
     ]

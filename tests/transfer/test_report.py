@@ -15,6 +15,7 @@ import pytest
 from envs.errors import ConfigError, UnknownName
 from transfer import metrics, statistics
 from transfer.report import page, write
+from transfer.report.document import as_json
 from transfer.report.results import results
 from transfer.report.words import conclusion, number, p_value
 from transfer.study.data import ArmData, StudyData
@@ -213,7 +214,7 @@ def test_steps_taken_before_learning_are_told_and_the_start_is_given_after_them(
     told = [note for note in document["notes"] if note.startswith("distill: 300 target steps taken before learning")]
     assert len(told) == 1
     assert "40 beside it" in told[0]
-    text = page.markdown(document, {}, None)
+    text = page.markdown(page.context(document, None), {})
     assert text.count("(at 0 target steps; after 400: ") == 1
     assert text.count("(at 0 target steps") == 2, "in both tables with a jumpstart"
 
@@ -392,6 +393,49 @@ def test_words_of_a_failed_run_are_escaped(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_the_lead_tells_controls_from_arms() -> None:
+    control = replace(SAME, name="finetune+shuffled", control="shuffled teacher", beside="finetune")
+    for arms, words in (
+        ((GOOD, BAD, control), "2 arms and 1 control against scratch"),
+        ((GOOD,), "1 arm against scratch"),
+    ):
+        assert words in page.context(results(study(*arms)), None)["lead"]
+
+
+def test_only_runs_that_went_on_approximately_are_told_of() -> None:
+    runs = {
+        "finetune-0": {"resume": "approximate", "resumed": [500]},
+        "finetune-1": {"resume": "approximate", "resumed": []},
+        "scratch-0": {"resume": "exact", "resumed": [100]},
+        "of the source": {"resume": "approximate", "resumed": [1, 2]},
+    }
+    notes = results(study(GOOD, provenance={"runs": runs}))["notes"]
+    told = [note for note in notes if "interrupted" in note]
+    assert len(told) == 1
+    assert told[0].startswith("2 runs were interrupted and went on with new episodes")
+    assert "1 of them of the source (finetune-0, of the source)" in told[0]
+    assert not [note for note in results(study(GOOD))["notes"] if "interrupted" in note]
+
+
+def test_arms_from_several_checkpoints_are_charged_their_own_steps() -> None:
+    early, late = (
+        replace(GOOD, name="finetune@25%", source_steps=250),
+        replace(GOOD, name="finetune", source_steps=1000),
+    )
+    said = page.context(results(study(early, late)), None)
+    assert "250 (finetune@25%), 1,000 (finetune) steps late" in said["charged_caption"]
+    assert "begins 1,000 steps late" in page.context(results(study(GOOD)), None)["charged_caption"]
+
+
+def test_a_document_is_json_with_a_curve_on_a_line() -> None:
+    found = {"a": [1.5, None, -2.0], "b": {"c": [], "d": {}}, "e": [{"f": [1]}, {"g": "ü\n"}], "h": [[1, 2], [3, 4]]}
+    text = as_json(found)
+    assert json.loads(text) == found
+    assert text.startswith('{\n "a": [1.5, null, -2.0],\n "b": {\n  "c": [],\n  "d": {}\n },\n')
+    document = results(study(GOOD))
+    assert json.loads(as_json(document)) == document
+
+
 def test_page_and_markdown_say_the_same(tmp_path: Path) -> None:
     document = write(study(GOOD, BAD), tmp_path)
     page, text = Text.of((tmp_path / "report.html").read_text()), (tmp_path / "report.md").read_text()

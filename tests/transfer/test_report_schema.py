@@ -36,7 +36,7 @@ def nested() -> ArmData:
     scores = np.random.default_rng(1).normal(200, 5, (4, 3, len(STEPS)))
     scores[3, 2] = np.nan
     keys = tuple(tuple(f"{s}-{t}" if s + t < 5 else None for t in range(3)) for s in range(4))
-    within = NestedScores(tuple(range(4)), tuple(range(3)), scores, keys)
+    within = NestedScores(tuple(range(4)), ((0, 1, 2),) * 4, scores, keys)
     return replace(arm("finetune", 0.0, 4), scores=np.nanmean(scores, axis=1), nested=within)
 
 

@@ -172,6 +172,15 @@ def test_a_matrix_has_a_cell_for_each_source_and_target(finished: Path) -> None:
     assert [[cell and cell["verdict"] for cell in row] for row in cells] == [["helps", "hurts"], [None, "no evidence"]]
     own = json.loads((finished / "ac" / "results.json").read_text())["arms"]["finetune"]["total_reward"]
     assert cells[0][1]["value"] == own["value"]
+    gaps = [
+        json.loads((finished / name / "results.json").read_text())["arms"]["finetune"]["transfer_ratio"]["gap_closed"]
+        for name in ("ab", "ac", "bc")
+    ]
+    mean = sum(gap["value"] for gap in gaps[:2]) / 2
+    assert document["forward_transfer"]["finetune"] == [
+        {"value": pytest.approx(mean), "targets": 2},
+        {"value": gaps[2]["value"], "targets": 1},
+    ]
     assert json.loads((finished / "all" / "matrix.json").read_text()) == document
     page, text = (finished / "all" / "report.html").read_text(), (finished / "all" / "report.md").read_text()
     for said in ("▲ helps", "▼ hurts", "no study", "−50"):

@@ -308,6 +308,28 @@ def test_many_seeds_are_not_relabelled_for_every_set_of_arms(monkeypatch: pytest
     assert min(found.adjusted["same"], found.adjusted["other"]) > 0.05
 
 
+def test_arms_tested_in_pairs_share_relabellings_and_keep_their_statistic() -> None:
+    random = np.random.default_rng(0)
+    scratch, arms = random.normal(0, 1, 12), [random.normal(shift, 2, 15) for shift in (0.0, 1.0)] + [np.ones(15)]
+    pooled = np.array([np.concatenate([scratch, arm]) for arm in arms])
+    labels = random.permuted(np.broadcast_to(np.repeat([1.0, 0.0], (12, 15)), (50, 27)), axis=1)
+    rows = [[np.concatenate([own[label == 1], own[label == 0]]) for own in pooled] for label in labels]
+    expected = [[statistics.statistic(row[None], (12, 15))[0] for row in each] for each in rows]
+    np.testing.assert_allclose(statistics._welch(labels, pooled, (12, 15)), expected, rtol=1e-9)
+    given = {str(i): arm for i, arm in enumerate(arms)}
+    shared = statistics.pairwise(scratch, given, np.random.default_rng(1), 20_000)
+    for name, arm in given.items():
+        alone, exact = statistics.max_t(scratch, [arm], np.random.default_rng(2), 20_000)
+        assert shared[name] == (pytest.approx(alone, abs=0.015), exact)
+    few = statistics.pairwise(scratch[:5], {"few": arms[0][:5]}, np.random.default_rng(1), 100)
+    assert few["few"] == statistics.max_t(scratch[:5], [arms[0][:5]], np.random.default_rng(1), 100)
+
+
+def test_equal_scores_have_a_p_of_one_and_scores_apart_the_smallest() -> None:
+    found = statistics.pairwise(np.zeros(20), {"b": np.ones(20), "a": np.zeros(20)}, np.random.default_rng(0), 999)
+    assert found == {"b": (0.001, False), "a": (1.0, False)}
+
+
 def test_relabellings_drawn_in_pieces_are_those_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     scratch, arm = random.normal(0, 1, 20), random.normal(1, 1, 20)

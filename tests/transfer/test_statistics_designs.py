@@ -39,6 +39,24 @@ def test_more_seeds_find_smaller_effects_and_more_arms_larger_ones() -> None:
     assert detectable.power_of(5, 2, 0.0) < 0.05
 
 
+def test_a_dial_needs_larger_effects_than_one_value_and_no_holm_until_there_are_many_arms() -> None:
+    by_values = [detectable.detectable(6, 2, values=values) or np.inf for values in (1, 2, 6)]
+    assert by_values == sorted(by_values)
+    assert by_values[0] == detectable.detectable(6, 2)
+    assert by_values[-1] < 4, "twelve comparisons, but two arms at each value: closed testing"
+    assert statistics.correction(6, [6] * 2, 6) == 1
+    assert statistics.correction(20, [20] * 9, 6) == 54
+    assert detectable.detectable(6, 9, values=6) is None, "Holm: 54 times the smallest p, 2/924"
+
+
+def test_many_seeds_are_held_to_holms_correction_whatever_the_number_of_arms() -> None:
+    assert statistics.correction(1000, [1000] * 8) == 8
+    assert statistics.smallest_p(1000, 8) == pytest.approx(8 / 10_001)
+    least = detectable.detectable(1000, 8)
+    assert least is not None
+    assert least == pytest.approx(detectable.detectable(1000, 7), rel=0.05)
+
+
 @pytest.mark.parametrize(("n_seeds", "n_arms", "effect"), [(4, 1, 2.0), (4, 2, 3.0), (5, 2, 2.0), (6, 1, 1.5)])
 def test_the_permutation_test_finds_as_much_as_was_said(n_seeds: int, n_arms: int, effect: float) -> None:
     generator = np.random.default_rng(0)
@@ -173,17 +191,11 @@ def test_the_bootstraps_spread_is_that_of_the_nested_mean() -> None:
     assert first == nested.bootstrap(GROUPS, lambda runs: float(np.median(runs)), np.random.default_rng(2), 200)
 
 
-def test_comparable_blocks_of_scratch() -> None:
-    arm, base = nested.comparable(GROUPS, [0.0, 2.0, 4.0, 6.0, 100.0])
-    np.testing.assert_array_equal(arm, [2, 6, 10])
-    np.testing.assert_array_equal(base, [1, 5])
-
-
 def test_sources_that_do_nothing_are_rarely_called_anything_else() -> None:
     generator = np.random.default_rng(4)
     wrong = 0
     for _ in range(400):
-        arm, base = nested.comparable(list(generator.exponential(size=(5, 3))), generator.exponential(size=15))
+        arm, base = (nested.source_means(list(generator.exponential(size=(5, 3)))) for _ in range(2))
         wrong += statistics.permutation_test(base, {"arm": arm}, generator).adjusted["arm"] <= 0.05
     assert wrong / 400 <= 0.05 + 2.5 * np.sqrt(0.05 * 0.95 / 400)
 
@@ -199,10 +211,6 @@ def test_one_source_speaks_for_its_checkpoint_only() -> None:
 
 
 def test_designs_that_are_none_are_refused() -> None:
-    with pytest.raises(ConfigError, match="equally many target seeds, found 1 to 2"):
-        nested.comparable([[1.0], [1.0, 2.0]], [0.0] * 8)
-    with pytest.raises(ConfigError, match="at least 4 seeds, twice the target seeds per source; found 3"):
-        nested.comparable(GROUPS, [0.0] * 3)
     with pytest.raises(ConfigError, match="two target seeds of one of them"):
         nested.components([[1.0], [2.0]])
     with pytest.raises(ConfigError, match="none of them empty"):

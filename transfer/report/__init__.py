@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from agents import files
 from envs.errors import ConfigError
 from transfer.report import figures, page, shares
+from transfer.report.document import as_json
 from transfer.report.results import results
 from transfer.study.data import DialData, StudyData
 
@@ -56,9 +57,10 @@ def write_document(document: dict[str, Any], folder: Path, video: str | Path | N
         files.write_bytes(folder / "figures" / f"{name}.png", figures.to_png(figure))
     inline = {name: figures.inline(text, name) for name, text in svg.items()}
     inside = None if shown is None else _inside(folder / shown) or shown
-    files.write_text(folder / "report.html", page.html(document, inline, shown, inside))
-    files.write_text(folder / "report.md", page.markdown(document, svg, shown))
-    files.write_json(folder / "results.json", document)
+    said = page.context(document, shown)
+    files.write_text(folder / "report.html", page.html(said, inline, inside))
+    files.write_text(folder / "report.md", page.markdown(said, svg))
+    files.write_text(folder / "results.json", as_json(document))
     return document
 
 

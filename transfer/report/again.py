@@ -1,24 +1,20 @@
 """How to cite a study, and how to run it again: what a page says at its end."""
 
-import hashlib
 import json
 from typing import Any
+
+from transfer.report.document import fingerprint
 
 
 def context(document: dict[str, Any]) -> dict[str, Any]:
     """What the templates say: `cite`, `entry`, `again` and `study_file`."""
+    found = fingerprint(document)
     return {
-        "cite": _sentence(document),
-        "entry": _bibtex(document),
+        "cite": _sentence(document, found),
+        "entry": _bibtex(document, found),
         "again": _commands(document),
         "study_file": json.dumps(document["file"], indent=1, ensure_ascii=False),
     }
-
-
-def fingerprint(document: dict[str, Any]) -> str:
-    """Twelve digits of SHA-256 over what was measured: equal for equal numbers, whatever the templates look like."""
-    kept = {name: document[name] for name in ("study", "primary", "arms", "dial", "file") if name in document}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _games(document: dict[str, Any]) -> str:
@@ -39,18 +35,18 @@ def _year(document: dict[str, Any]) -> str:
     return max((str(run.get("started", ""))[:4] for run in runs if isinstance(run, dict)), default="")
 
 
-def _sentence(document: dict[str, Any]) -> str:
+def _sentence(document: dict[str, Any], found: str) -> str:
     year, version = _year(document), document["measured"]["version"]
     return (
         f"“{document['study']}: transfer from {_games(document)}”, a study made with Headstart {version}"
-        f"{f', {year}' if year else ''}, results {fingerprint(document)}."
+        f"{f', {year}' if year else ''}, results {found}."
     )
 
 
-def _bibtex(document: dict[str, Any]) -> str:
+def _bibtex(document: dict[str, Any], found: str) -> str:
     name, version = document["study"], document["measured"]["version"]
     commits = _commits(document)
-    note = f"Headstart {version}{f', commit {commits[-1]}' if commits else ''}, results {fingerprint(document)}"
+    note = f"Headstart {version}{f', commit {commits[-1]}' if commits else ''}, results {found}"
     fields = {"title": f"{{{name}: transfer from {_games(document)}}}", "note": note, "year": _year(document)}
     lines = [f"  {field} = {{{value}}}," for field, value in fields.items() if value]
     key = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)

@@ -1,11 +1,15 @@
 """Controls in a report: what they differ by from the arms beside them, and what that says."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from transfer import metrics
-from transfer.report import compare
+from transfer.nested import components
+from transfer.report import aggregated, compare
 from transfer.report.measured import BASELINE, Measured
-from transfer.report.words import NAMES, estimate
+from transfer.report.words import LEVEL_NAMES, NAMES, estimate, number
 from transfer.study.data import NestedScores, StudyData
 
 BUDGET, SHUFFLED = "source budget", "shuffled teacher"
@@ -29,9 +33,24 @@ def pairing(data: StudyData) -> str:
     return f"each target seed starts from each of {len(found.source_seeds)} sources, and a source is one observation"
 
 
-def nested(found: NestedScores | None) -> dict[str, Any] | None:
-    """Every run of an arm whose target seeds are nested in source seeds."""
-    return None if found is None else dict(vars(found))
+def nested(measured: Measured, name: str) -> dict[str, Any] | None:
+    """Every run of an arm whose target seeds are nested in source seeds, and whence their spread comes."""
+    found = measured.data.arms[name].nested
+    return None if found is None else {**vars(found), "components": _components(measured, name, found)}
+
+
+def _components(measured: Measured, name: str, found: NestedScores) -> dict[str, Any] | None:
+    """The variances of single runs between sources and within them, of the level that the primary metric compares.
+
+    Null for scratch, whose blocks are no sources, and where there are too few runs to tell.
+    """
+    groups = [runs[np.isfinite(runs).all(axis=1)] for runs in found.scores]
+    groups = [runs for runs in groups if len(runs)]
+    if name == BASELINE or len(groups) < 2 or max(map(len, groups)) < 2:
+        return None
+    steps, primary = measured.data.steps, measured.primary
+    parts = components([aggregated.sample(compare.Levels.of(runs, steps), primary) for runs in groups])
+    return {"of": aggregated.level(primary), "source": parts.source, "target": parts.target, "share": parts.share}
 
 
 def against(measured: Measured, name: str) -> dict[str, dict[str, Any]]:
@@ -94,4 +113,15 @@ def notes(document: dict[str, Any]) -> list[str]:
             "one of scratch is the mean over as many seeds; a time to threshold is that of a mean curve. Where a page "
             "says seeds, it counts these observations."
         )
-    return found
+    return [*found, *_spread(document)]
+
+
+def _spread(document: dict[str, Any]) -> Iterator[str]:
+    """How alike the runs of one source are."""
+    for name, arm in document["arms"].items():
+        if parts := (arm["nested"] or {}).get("components"):
+            yield (
+                f"{name}: {100 * parts['share']:.0f} % of the variance of single runs' {LEVEL_NAMES[parts['of']]} is "
+                f"between sources (standard deviation {number(parts['source'] ** 0.5)}), the rest between target seeds "
+                f"of one source ({number(parts['target'] ** 0.5)})."
+            )

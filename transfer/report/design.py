@@ -20,7 +20,7 @@ def found(measured: Measured) -> dict[str, Any] | None:
     if not measured.tested:
         return None
     n = min(len(sample) for sample in (measured.samples[BASELINE], *measured.tested.values()))
-    effect = detectable(n, measured.comparisons or len(measured.tested), POWER)
+    effect = detectable(n, len(measured.tested), POWER, values=measured.values)
     spread = float(measured.samples[BASELINE].std(ddof=1))
     here = effect * spread if effect is not None and spread > 0 else None
     return {"power": POWER, "n_seeds": n, "deviations": effect, "here": here}

@@ -7,8 +7,9 @@ from typing import Any
 from agents import files
 from transfer import statistics, strata
 from transfer.report import controls, dial_page, figures
+from transfer.report.document import as_json, plain
 from transfer.report.measured import BASELINE, METRICS, Measured
-from transfer.report.results import FORMAT, plain, results_of
+from transfer.report.results import FORMAT, results_of
 from transfer.report.words import NAMES
 from transfer.study.data import DialData
 
@@ -61,7 +62,7 @@ def write(data: DialData, folder: Path) -> dict[str, Any]:
     files.write_bytes(folder / "figures" / f"{FIGURE}.png", figures.to_png(figure))
     files.write_text(folder / "report.html", dial_page.html(document, {FIGURE: figures.inline(svg, FIGURE)}))
     files.write_text(folder / "report.md", dial_page.markdown(document, {FIGURE: svg}))
-    files.write_json(folder / "results.json", document)
+    files.write_text(folder / "results.json", as_json(document))
     return document
 
 
@@ -72,8 +73,7 @@ def _tested(data: DialData) -> list[Measured]:
     groups = [strata.Stratum(measured.samples[BASELINE], measured.tested) for measured in can]
     tests = strata.stratified_test(groups, statistics.generator_for(data.name)) if groups else []
     of_point = {id(measured): test for measured, test in zip(can, tests, strict=True)}
-    comparisons = sum(len(measured.tested) for measured in can)
-    return [Measured(measured.data, of_point.get(id(measured)), comparisons) for measured in alone]
+    return [Measured(measured.data, of_point.get(id(measured)), max(1, len(can))) for measured in alone]
 
 
 def _arm(points: list[dict[str, Any]], data: DialData, name: str) -> dict[str, Any]:

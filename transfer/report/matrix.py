@@ -9,6 +9,7 @@ from agents import files
 from envs.errors import ConfigError
 from envs.registry import did_you_mean
 from transfer.report import figures, heat, matrix_page
+from transfer.report.document import as_json
 from transfer.report.results import FORMAT
 from transfer.report.words import primary_entry
 
@@ -45,7 +46,7 @@ def write(studies: Sequence[str], results: Path, name: str) -> dict[str, Any]:
     inline = {arm: heat.inline(svg[arm], f"matrix-{i}") for i, arm in enumerate(svg)}
     files.write_text(folder / "report.html", matrix_page.html(document, inline))
     files.write_text(folder / "report.md", matrix_page.markdown(document, {arm: _file(arm) for arm in svg}))
-    files.write_json(folder / "matrix.json", document)
+    files.write_text(folder / "matrix.json", as_json(document))
     return document
 
 
@@ -102,6 +103,7 @@ def combined(documents: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
             arm: [[_cell(places.get((source, target)), arm) for target in targets] for source in sources]
             for arm in arms
         },
+        "forward_transfer": {arm: [_forward(arm, source, targets, places) for source in sources] for arm in arms},
         "scales": [_scale(target, places) for target in targets],
     }
 
@@ -132,6 +134,19 @@ def _cell(document: dict[str, Any] | None, arm: str) -> dict[str, Any] | None:
         "p": verdict["p"],
         "n_seeds": document["arms"][arm]["n_seeds"],
     }
+
+
+def _forward(
+    arm: str, source: str, targets: Sequence[str], places: dict[tuple[str, str], dict[str, Any]]
+) -> dict[str, Any]:
+    """Continual World's forward transfer of an arm from one source: the mean over targets of the gap closed.
+
+    Over those of which it is known; `value` is null where it is of none.
+    """
+    studies = [places[source, target]["arms"].get(arm) for target in targets if (source, target) in places]
+    gaps = [(found["transfer_ratio"].get("gap_closed") or {}).get("value") for found in studies if found]
+    known = [gap for gap in gaps if gap is not None]
+    return {"value": sum(known) / len(known) if known else None, "targets": len(known)}
 
 
 def _scale(target: str, places: dict[tuple[str, str], dict[str, Any]]) -> float | None:

@@ -58,7 +58,12 @@ def _table(document: dict[str, Any], arm: str) -> Table:
     for i, source in enumerate(document["sources"]):
         found = zip(document["arms"][arm][i], document["studies"][i], strict=True)
         rows.append((source.removeprefix("headstart/"), [_cell(entry, study) for entry, study in found]))
-    return table([target.removeprefix("headstart/") for target in document["targets"]], rows)
+    for (_, cells), forward in zip(rows, document["forward_transfer"][arm], strict=True):
+        n = forward["targets"]
+        said = f"mean gap closed over {n} {_s('target', n)}" if n else "the gap closed is known of no target"
+        cells.append({**cell({**forward, "low": None, "high": None, "note": said})})
+    headings = [target.removeprefix("headstart/") for target in document["targets"]]
+    return table([*headings, "forward transfer"], rows)
 
 
 def _cell(entry: dict[str, Any] | None, study: str | None) -> Cell:

@@ -26,8 +26,8 @@ class Measured:
     data: StudyData
     given: statistics.Test | None = None
     """The test, where it is held over more than these arms."""
-    comparisons: int | None = None
-    """How many comparisons it is held over, if not these arms."""
+    values: int = 1
+    """At how many values of a dial the arms are compared, over all of which the test is held."""
 
     @cached_property
     def scores(self) -> dict[str, metrics.Array]:

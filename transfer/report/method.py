@@ -12,6 +12,10 @@ RATIO = (
     "(A_T − A_S) / A_S on areas above the random score, undefined where scratch's interval includes that; gap closed: "
     "(A_T − A_S) / (A_reference − A_S)"
 )
+FORWARD = (
+    "as in Continual World, (AUC − AUC_S) / (1 − AUC_S) of normalised areas: on one target the gap closed; over "
+    "several, its mean, which a matrix of studies gives"
+)
 KINDS = (
     "Differences: Welch's t; ratios: Fieller; medians: order statistics; no bootstrap, which covers too little at "
     "five seeds"
@@ -27,13 +31,20 @@ def lead(document: dict[str, Any]) -> str:
     source, target = study.get("source") or {}, study.get("target") or {}
     origin = source.get("game") or (f"run {source['run']}" if source.get("run") else "")
     games = " → ".join(part for part in (origin, target.get("game", "")) if part)
-    others = len(document["arms"]) - 1
     seeds = max(arm["n_seeds"] + len(arm["failed"]) for arm in document["arms"].values())
     return (
-        f"{games}{'. ' if games else ''}{others} {'arm' if others == 1 else 'arms'} against scratch, "
+        f"{games}{'. ' if games else ''}{_compared(document['arms'])} against scratch, "
         f"{seeds} {'seed' if seeds == 1 else 'seeds'} each, {steps_text(measured['budget'])} target steps. "
         f"Primary metric: {NAMES[document['primary']]}."
     )
+
+
+def _compared(arms: dict[str, Any]) -> str:
+    """``2 arms and 1 control``, besides scratch."""
+    controls = sum(bool(arm["control"]) for arm in arms.values())
+    others = len(arms) - 1 - controls
+    said = f"{others} {'arm' if others == 1 else 'arms'}"
+    return f"{said} and {controls} {'control' if controls == 1 else 'controls'}" if controls else said
 
 
 def how(document: dict[str, Any]) -> Pairs:
@@ -49,6 +60,7 @@ def how(document: dict[str, Any]) -> Pairs:
         ("Levelled off", measured["plateau"]),
         ("Total reward", "area under the learning curve by trapezoids, divided by the budget; its unit is the return"),
         ("Transfer ratio", RATIO),
+        ("Forward transfer", FORWARD),
         ("Thresholds", _thresholds(measured["thresholds"])),
         ("Intervals", f"{measured['intervals']}. {KINDS}"),
         ("Verdict", _test(measured["test"], NAMES[document["primary"]])),

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from transfer.report import again, method
+from transfer.report import again, controls, method
 from transfer.report.figures import DOTS_SHOWN, LINES_SHOWN
 from transfer.report.words import LEVEL_NAMES, NAMES, estimate, exact, interval, number, p_value, steps_text
 
@@ -20,19 +20,17 @@ Cell = dict[str, Any]
 Table = dict[str, Any]
 
 
-def html(document: dict[str, Any], figures: Mapping[str, str], video: str | None, content: str | None = None) -> str:
-    """The page. `figures` are inline SVG by name; `video` is a link relative to the page, `content` where it plays
-    from, by default the link."""
-    context = _context(document, video)
-    if context["video"]:
-        context["video"]["content"] = content or video
+def html(said: dict[str, Any], figures: Mapping[str, str], content: str | None = None) -> str:
+    """The page, of what `context` has put in words. `figures` are inline SVG by name; `content` is where the video
+    plays from, by default its link."""
+    video = said["video"] and {**said["video"], "content": content or said["video"]["href"]}
     drawn = {name: Markup(svg) for name, svg in figures.items()}
-    return render("report.html.j2", {**context, "figures": drawn}, autoescape=True)
+    return render("report.html.j2", {**said, "video": video, "figures": drawn}, autoescape=True)
 
 
-def markdown(document: dict[str, Any], figures: Mapping[str, str], video: str | None) -> str:
+def markdown(said: dict[str, Any], figures: Mapping[str, str]) -> str:
     """The same in Markdown; the figures are the PNG files beside it."""
-    return render("report.md.j2", {**_context(document, video), "figures": figures}, autoescape=False)
+    return render("report.md.j2", {**said, "figures": figures}, autoescape=False)
 
 
 def render(template: str, context: dict[str, Any], *, autoescape: bool) -> str:
@@ -48,8 +46,8 @@ def render(template: str, context: dict[str, Any], *, autoescape: bool) -> str:
     return environment.get_template(template).render(context)
 
 
-def _context(document: dict[str, Any], video: str | None) -> dict[str, Any]:
-    """All that the templates say."""
+def context(document: dict[str, Any], video: str | None) -> dict[str, Any]:
+    """All that the templates say; `video` is a link relative to the page."""
     measured = document["arms"].values()
     has_times = any(arm["time_to_threshold"].get("thresholds") for arm in measured)
     charged = document["source"]["steps"] and any(arm["charged"] for arm in measured)
@@ -123,7 +121,6 @@ def _captions(document: dict[str, Any]) -> dict[str, str]:
         f" The first {n} seeds of each arm are drawn." if most > n else "" for n in (LINES_SHOWN, DOTS_SHOWN)
     )
     seeds = f"each dot is a seed, the bar a nominal 95 % interval of the difference from scratch's mean.{dots}"
-    cost = document["source"]["steps"]
     return {
         "learning_curves": "Mean return over seeds with a pointwise nominal 95 % t interval; the thin lines are seeds."
         + lines,
@@ -135,8 +132,17 @@ def _captions(document: dict[str, Any]) -> dict[str, str]:
         "95 % interval. A seed that never did is censored at the budget, not dropped.",
         "profile": "Performance profile: the share of seeds above each return, with its pointwise nominal 95 % "
         "interval.",
-        "learning_curves_charged": f"The same over all steps: the arms begin after {cost:,} steps of the source.",
+        "learning_curves_charged": f"The same over all steps: the arms begin after {_late(document)} steps of the "
+        "source.",
     }
+
+
+def _late(document: dict[str, Any]) -> str:
+    """The steps behind the arms: ``50,000``, or of each where they differ, as from several source checkpoints."""
+    steps = {name: arm["source_steps"] for name, arm in _others(document).items() if arm["control"] != controls.BUDGET}
+    if len(set(steps.values())) > 1:
+        return ", ".join(f"{count:,} ({name})" for name, count in steps.items())
+    return f"{next(iter(steps.values()), document['source']['steps']):,}"
 
 
 def _video(href: str | None) -> dict[str, Any] | None:
@@ -187,7 +193,7 @@ def _foremost(document: dict[str, Any]) -> str | None:
 def _metrics(document: dict[str, Any]) -> Table:
     """Every metric of every arm but scratch."""
     headings = [NAMES[metric] for metric in ("jumpstart", "asymptotic", "total_reward", "transfer_ratio")]
-    headings += ["gap closed", "steps saved to threshold"]
+    headings += ["gap closed (forward transfer)", "steps saved to threshold"]
     rows = []
     for name, arm in _others(document).items():
         cells = [_start(arm)]
@@ -313,11 +319,11 @@ def _charged(document: dict[str, Any]) -> Table:
 
 
 def _charged_caption(document: dict[str, Any]) -> str:
-    cost, before = document["source"]["steps"], document["measured"]["before"]
+    before, late = document["measured"]["before"], _late(document)
     return (
-        f"Each arm begins {cost:,} steps late, having returned {number(before)} until then, and is compared with "
-        f"scratch over scratch's {steps_text(document['measured']['budget'])} steps; jumpstart: with scratch after "
-        f"{cost:,} steps. Source paid after: the source's steps over the target steps saved to the threshold."
+        f"Each arm begins {late} steps late, having returned {number(before)} until then, and is compared with "
+        f"scratch over scratch's {steps_text(document['measured']['budget'])} steps; jumpstart: with scratch after as "
+        "many steps. Source paid after: the source's steps over the target steps saved to the threshold."
     )
 
 

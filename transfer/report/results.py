@@ -1,7 +1,5 @@
 """results.json: what a study measured, as plain data. Whatever is unknown is null, with a note that says why."""
 
-import math
-from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -11,6 +9,7 @@ from envs.errors import ConfigError
 from transfer import metrics, statistics
 from transfer.report import aggregated, compare, controls, design, words
 from transfer.report.compare import Entry
+from transfer.report.document import plain
 from transfer.report.measured import BASELINE, METRICS, Measured
 from transfer.study.data import StudyData
 
@@ -79,7 +78,7 @@ def _arm(measured: Measured, name: str) -> dict[str, Any]:
         **aggregated.of_arm(measured, name),
         "curve": _curve(scores),
         "per_seed": _per_seed(measured, name),
-        "nested": controls.nested(arm.nested),
+        "nested": controls.nested(measured, name),
         "against": controls.against(measured, name),
     }
 
@@ -188,10 +187,8 @@ def _smallest(measured: Measured) -> dict[str, float]:
     counts = {name: len(sample) for name, sample in measured.samples.items() if len(sample) > 1}
     counts = {name: n for name, n in counts.items() if not measured.data.arms[name].control}
     base = counts.pop(BASELINE, 0)
-    closed = statistics.is_closed(base, list(counts.values()))
-    arms = len(counts) if len(counts) <= statistics.CLOSED else measured.comparisons or len(counts)
-    factor = len(counts) if not closed and arms <= statistics.CLOSED else 1
-    return {name: min(1.0, factor * statistics.smallest_p(n, arms, n_scratch=base)) for name, n in counts.items()}
+    held = measured.test.corrected if measured.test else 1
+    return {name: statistics.smallest_p(n, len(counts), n_scratch=base, corrected=held) for name, n in counts.items()}
 
 
 def _curve(scores: metrics.Array) -> dict[str, list[float | None]] | None:
@@ -267,21 +264,3 @@ def _how(measured: Measured) -> dict[str, Any]:
         },
         "version": version("headstart"),
     }
-
-
-def plain(found: Any) -> Any:
-    """Lists, dictionaries, numbers, strings and null; a number that is not finite is null."""
-    if isinstance(found, Mapping):
-        return {str(key): plain(value) for key, value in found.items()}
-    if isinstance(found, np.ndarray):
-        as_it_is = found.dtype.kind in "biu" or (found.dtype.kind == "f" and np.isfinite(found).all())
-        return found.tolist() if as_it_is else plain(found.tolist())
-    if isinstance(found, list | tuple | set):
-        return [plain(value) for value in found]
-    if isinstance(found, np.generic):
-        return plain(found.item())
-    if isinstance(found, float):
-        return found if math.isfinite(found) else None
-    if found is None or isinstance(found, bool | int | str):
-        return found
-    return str(found)

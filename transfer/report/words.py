@@ -141,7 +141,7 @@ def _not_paid(document: dict[str, Any], arm: dict[str, Any]) -> Iterator[str]:
 
 def notes(document: dict[str, Any]) -> list[str]:
     """What a reader must know before believing a number, a line each."""
-    return [*_of_seeds(document), *_of_design(document), *_of_metrics(document)]
+    return [*_of_seeds(document), *_of_resuming(document), *_of_design(document), *_of_metrics(document)]
 
 
 def _of_seeds(document: dict[str, Any]) -> Iterator[str]:
@@ -156,6 +156,22 @@ def _of_seeds(document: dict[str, Any]) -> Iterator[str]:
             )
         if arm["n_seeds"] == 1:
             yield f"{name}: one seed, so there is no interval and no test."
+
+
+def _of_resuming(document: dict[str, Any]) -> Iterator[str]:
+    """Runs that were interrupted and could not go on exactly; one that was never interrupted is exact in any case."""
+    runs = {key: run for key, run in (document["provenance"].get("runs") or {}).items() if isinstance(run, dict)}
+    known = {key for arm in document["arms"].values() for seed in arm["per_seed"] for key in str(seed["run"]).split()}
+    found = [key for key, run in runs.items() if run.get("resume") == "approximate" and run.get("resumed")]
+    if found:
+        of_sources = len(found) - sum(key in known for key in found)
+        rest = f", {of_sources} of them of the source" if of_sources else ""
+        listed = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
+        yield (
+            f"{len(found)} {'run was' if len(found) == 1 else 'runs were'} interrupted and went on with new episodes, "
+            f"as the game's state cannot be saved{rest} ({listed}): without the interruption the numbers would be "
+            "others."
+        )
 
 
 def _of_design(document: dict[str, Any]) -> Iterator[str]:

@@ -5,8 +5,9 @@ what transfer is worth (`transfer.nested`). So the source is the unit, and its o
 seeds. Of n sources with m seeds each, with variances σₛ² between the sources and σₜ² within them, the mean of these
 means has the variance (σₛ² + σₜ²/m)/n, which is what their spread estimates. Scratch has no source: its observations
 are means over n blocks of m seeds, so that where sources do nothing all observations are alike, and the permutation
-test is exact. Metrics that are linear in the scores (jumpstart, asymptotic performance, total reward) are the means of
-those of the runs; a time to threshold is that of a mean curve.
+test is exact (means against single runs could not be exchanged: their spreads differ). Metrics that are linear in the
+scores (jumpstart, asymptotic performance, total reward) are the means of those of the runs; a time to threshold is
+that of a mean curve.
 """
 
 from collections.abc import Sequence

@@ -11,13 +11,14 @@ from typing import Any
 from agents.algorithms import resolve
 from agents.config import Evaluation, RunConfig
 from agents.runs import Run
+from agents.selfplay.references import resolved
 from envs.catalogue import find_game
 from envs.errors import CheckpointError, ConfigError, HeadstartError
 from envs.task import Task
 from envs.validation import validated
 from transfer.carry import Carry, carrying
 from transfer.controls import Variant, variants
-from transfer.statistics import LEVEL, smallest_p
+from transfer.statistics import LEVEL, correction, smallest_p
 from transfer.study.fairness import unlike
 from transfer.study.given import finished, further, uncounted
 from transfer.study.spec import SCRATCH, SOURCE, Study
@@ -115,16 +116,16 @@ def _turned(study: Study, root: Path) -> Plan:
     plans = []
     for value in study.dial.values:
         with naming(f"dial {study.dial.label(value)}"):
-            plans.append((study.dial.label(value), _plan(study.at(value), root)))
+            plans.append((study.dial.label(value), _plan(study.at(value), root, len(study.dial.values))))
     arms = [replace(run, at=label) for label, planned in plans for run in planned.runs if run.arm != SOURCE]
     warnings = dict.fromkeys(line for _, planned in plans for line in planned.warnings)
     return Plan(study, root, (*plans[0][1].of(SOURCE), *arms), tuple(warnings), tuple(plans))
 
 
-def _plan(study: Study, root: Path) -> Plan:
-    """A study without a dial."""
+def _plan(study: Study, root: Path, n_values: int = 1) -> Plan:
+    """A study without a dial, or at one of so many values of its dial."""
     with naming("target"):
-        target = _config(study.target.task, study.target.algorithm, study.target.set, study.target.steps)
+        target = _config(resolved(study.target.task, root), study.target.algorithm, study.target.set, study.target.steps)
         target = target.model_copy(update={"evaluation": study.evaluation})
     origins = Origins.of(study, root)
     arms: list[PlannedRun] = []
@@ -136,7 +137,7 @@ def _plan(study: Study, root: Path) -> Plan:
                 config = target.model_copy(update={"hyperparameters": values})
             teachers = [run.key for run in further(study, variant.arm, root)]
             arms += _runs(study, variant, config, origins, teachers)
-    return Plan(study, root, (*origins.runs, *arms), (*_warnings(study, arms), *uncounted(study, root)))
+    return Plan(study, root, (*origins.runs, *arms), (*_warnings(study, arms, n_values), *uncounted(study, root)))
 
 
 def _runs(
@@ -227,7 +228,7 @@ class Origins:
                     )
             return found
         with naming("source"):
-            config = _config(source.task, source.algorithm, source.set, source.steps or 0)
+            config = _config(resolved(source.task, root), source.algorithm, source.set, source.steps or 0)
         config = config.model_copy(update={"evaluation": _keeping(source.evaluation, source.checkpoints)})
         nested = tuple(range(source.nested or 0))
         seeds = nested or (study.seeds[:1] if source.shared else study.seeds)
@@ -269,13 +270,14 @@ def _with_seed(config: RunConfig, seed: int) -> RunConfig:
     return config.model_copy(update={"seed": seed})
 
 
-def _warnings(study: Study, runs: Sequence[PlannedRun]) -> Iterator[str]:
+def _warnings(study: Study, runs: Sequence[PlannedRun], n_values: int) -> Iterator[str]:
     """What limits the conclusions, known before anything is trained."""
     n_seeds, others = len(study.seeds), sum(variant.control is None for variant in variants(study).values()) - 1
     if others == 0:
         yield "there is no arm besides scratch: nothing will be compared"
     else:
-        smallest = smallest_p(study.source.nested or n_seeds, others)
+        n = study.source.nested or n_seeds
+        smallest = smallest_p(n, others, corrected=correction(n, [n] * others, n_values))
         if smallest > 1 - LEVEL + 1e-12:
             more = f" ({study.source.nested} sources, each of which counts as one)" if study.source.nested else ""
             counted = "sources" if study.source.nested else "seeds"

@@ -1,5 +1,7 @@
 """What a study has come to, read from run folders and nowhere else."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,26 @@ from transfer.study.fairness import unlike_runs
 from transfer.study.nesting import Finished, rows_of, source_cost
 from transfer.study.plan import Plan, PlannedRun, plan, source_run, unfair
 from transfer.study.spec import SCRATCH, SOURCE, Study
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What lies in the folders of a plan's runs. Each is looked at once, as reports read sweeps of thousands."""
+
+    planned: Plan
+    runs: dict[str, Run]
+    """The finished ones by key."""
+
+    @classmethod
+    def of(cls, planned: Plan) -> "_Found":
+        """As it is now."""
+        folders = {key: planned.run(run) for key, run in planned.distinct.items()}
+        return cls(planned, {key: run for key, run in folders.items() if run.done})
+
+    @cached_property
+    def said(self) -> dict[str, dict[str, Any]]:
+        """The provenance of each finished run."""
+        return {key: run.provenance for key, run in self.runs.items()}
 
 
 def collect(study: Study, root: str | Path) -> StudyData | DialData:
@@ -48,11 +70,11 @@ def _turned(planned: Plan) -> DialData:
 
 def _collected(planned: Plan) -> StudyData:
     """What was measured without a dial, or at one of its values."""
-    study = planned.study
-    steps = _grid(planned)
-    arms = {name: _arm(planned, name, steps) for name in planned.arms}
+    study, found = planned.study, _Found.of(planned)
+    steps = _grid(found)
+    arms = {name: _arm(found, name, steps) for name in planned.arms}
     game = _game_as_it_is(study)
-    sources = _source_runs(planned)
+    sources = _source_runs(found)
     config = planned.of(SCRATCH)[0].config
     return StudyData(
         name=study.name,
@@ -62,20 +84,21 @@ def _collected(planned: Plan) -> StudyData:
         random=game.random if game else None,
         reference=game.reference if game else None,
         thresholds=study.thresholds or ((game.threshold,) if game and game.threshold is not None else ()),
-        source_steps=sources[0].config.steps if sources else study.source.steps or 0,
-        source_scores=np.array([run.evaluations().means[-1] for run in sources]) if sources else None,
+        source_steps=planned.source_config.steps if sources else study.source.steps or 0,
+        source_scores=_last_scores(planned, sources) if sources else None,
         shared_source=study.source.shared,
         evaluation=_protocol(study.evaluation, config.algorithm, config.steps),
-        differences=(*unfair(study, planned.runs), *unlike_runs(_said_by(planned))),
-        provenance=_provenance(planned, sources),
+        differences=(*unfair(study, planned.runs), *unlike_runs(_said_by(found))),
+        provenance=_provenance(found, sources),
     )
 
 
-def _grid(planned: Plan) -> np.ndarray:
+def _grid(found: _Found) -> np.ndarray:
     """The steps of the evaluations on the target (n_evaluations,), those of the first finished run."""
-    for run in planned.runs:
-        if run.arm != SOURCE and planned.run(run).state == "done":
-            return _aligned(run, planned.run(run))[0]
+    for run in found.planned.runs:
+        if run.arm != SOURCE and run.key in found.runs:
+            return _aligned(run, found.runs[run.key])[0]
+    planned = found.planned
     raise ConfigError(
         f"study {planned.study.name!r} has no finished run on its target yet under {planned.root}: run headstart study"
     )
@@ -86,26 +109,26 @@ def _aligned(planned: PlannedRun, run: Run) -> tuple[np.ndarray, np.ndarray]:
 
     Of a control that was trained for longer, from the step that counts as 0.
     """
-    evaluations = run.evaluations()
+    evaluations = run.evaluations(planned.config)
     counted = evaluations.steps >= planned.shift
     return evaluations.steps[counted] - planned.shift, evaluations.means[counted]
 
 
-def _arm(planned: Plan, name: str, steps: np.ndarray) -> ArmData:
+def _arm(found: _Found, name: str, steps: np.ndarray) -> ArmData:
     """One arm's finished runs; the others are told of, never dropped in silence."""
+    planned = found.planned
     variant, missing = planned.arms[name], []
     finished: list[Finished] = []
     for run in planned.of(name):
-        folder = planned.run(run)
         where = f"seed {run.seed}" if run.source_seed is None else f"source {run.source_seed}, seed {run.seed}"
-        if folder.state != "done":
-            missing.append(f"{where}: {folder.failure or 'not trained to its end'}")
+        if run.key not in found.runs:
+            missing.append(f"{where}: {planned.run(run).failure or 'not trained to its end'}")
             continue
-        at, scores = _aligned(run, folder)
+        at, scores = _aligned(run, found.runs[run.key])
         if not np.array_equal(at, steps):
             missing.append(f"{where}: evaluated at other steps than the other runs")
             continue
-        origin = folder.provenance
+        origin = found.said[run.key]
         taken = (int(origin.get("steps_before_learning", 0)), int(origin.get("steps_unseen", 0)))
         finished.append(Finished(run, scores, *taken))
     return ArmData(
@@ -120,12 +143,18 @@ def _arm(planned: Plan, name: str, steps: np.ndarray) -> ArmData:
     )
 
 
-def _source_runs(planned: Plan) -> list[Run]:
+def _source_runs(found: _Found) -> list[Run]:
     """The finished source runs."""
+    planned = found.planned
     if planned.study.source.run is not None:
         return [source_run(planned.study, planned.root)]
-    runs = [planned.run(run) for run in planned.of(SOURCE)]
-    return [run for run in runs if run.state == "done"]
+    return [found.runs[run.key] for run in planned.of(SOURCE) if run.key in found.runs]
+
+
+def _last_scores(planned: Plan, sources: list[Run]) -> np.ndarray:
+    """The mean return of each source's last evaluation (n_sources,)."""
+    configs = {run.key: run.config for run in planned.of(SOURCE)}
+    return np.array([run.evaluations(configs.get(run.key)).means[-1] for run in sources])
 
 
 def _game_as_it_is(study: Study) -> Game | None:
@@ -146,18 +175,17 @@ def _protocol(evaluation: Evaluation, algorithm: str, steps: int) -> dict[str, A
     }
 
 
-def _said_by(planned: Plan) -> dict[str, list[dict[str, Any]]]:
+def _said_by(found: _Found) -> dict[str, list[dict[str, Any]]]:
     """What the finished runs of each arm say of themselves."""
     said: dict[str, list[dict[str, Any]]] = {}
-    for run in planned.runs:
-        if run.arm != SOURCE and planned.run(run).state == "done":
-            said.setdefault(run.arm, []).append(planned.run(run).provenance)
+    for run in found.planned.runs:
+        if run.arm != SOURCE and run.key in found.runs:
+            said.setdefault(run.arm, []).append(found.said[run.key])
     return said
 
 
-def _provenance(planned: Plan, sources: list[Run]) -> dict[str, Any]:
+def _provenance(found: _Found, sources: list[Run]) -> dict[str, Any]:
     """What the runs say of themselves, by key; versions and host are those of the first that says them."""
-    folders = {run.key: run for run in (*(planned.run(run) for run in planned.distinct.values()), *sources)}
-    runs = {key: run.provenance for key, run in folders.items() if run.state == "done"}
+    runs = found.said | {run.key: run.provenance for run in sources if run.key not in found.said}
     first = next(iter(runs.values()), {})
     return {**{name: first[name] for name in ("versions", "host") if name in first}, "runs": runs}

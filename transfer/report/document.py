@@ -1,0 +1,62 @@
+"""A report's document as plain data, as JSON text, and by its fingerprint."""
+
+import hashlib
+import json
+import math
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+NESTED = (dict, list)
+
+
+def plain(found: Any) -> Any:
+    """Lists, dictionaries, numbers, strings and null; a number that is not finite is null."""
+    if isinstance(found, Mapping):
+        return {str(key): plain(value) for key, value in found.items()}
+    if isinstance(found, np.ndarray):
+        as_it_is = found.dtype.kind in "biu" or (found.dtype.kind == "f" and np.isfinite(found).all())
+        return found.tolist() if as_it_is else plain(found.tolist())
+    if isinstance(found, list | tuple | set):
+        return [plain(value) for value in found]
+    if isinstance(found, np.generic):
+        return plain(found.item())
+    if isinstance(found, float):
+        return found if math.isfinite(found) else None
+    if found is None or isinstance(found, bool | int | str):
+        return found
+    return str(found)
+
+
+def as_json(document: dict[str, Any]) -> str:
+    """Plain data as JSON: indented, but what holds no further list or object is one line.
+
+    A curve is then a line, not one for each of its points, and json's encoder in C writes it: several times as fast
+    as its indentation, which a sweep's document of ten million characters would notice.
+    """
+    return "".join([*_written(document, "\n"), "\n"])
+
+
+def _written(part: Any, line: str) -> Iterator[str]:
+    """The text of a part in pieces; `line` begins a new line as deep as the part is."""
+    if not isinstance(part, NESTED) or _flat(part.values() if isinstance(part, dict) else part):
+        yield json.dumps(part)
+        return
+    inner = f"{line} "
+    first, last = ("{", "}") if isinstance(part, dict) else ("[", "]")
+    named = part.items() if isinstance(part, dict) else ((None, value) for value in part)
+    for i, (name, value) in enumerate(named):
+        yield f"{',' if i else first}{inner}" if name is None else f"{',' if i else first}{inner}{json.dumps(name)}: "
+        yield from _written(value, inner)
+    yield f"{line}{last}"
+
+
+def _flat(values: Collection[Any]) -> bool:
+    return {*map(type, values)}.isdisjoint(NESTED)
+
+
+def fingerprint(document: dict[str, Any]) -> str:
+    """Twelve digits of SHA-256 over what was measured: equal for equal numbers, whatever the templates look like."""
+    kept = {name: document[name] for name in ("study", "primary", "arms", "dial", "file") if name in document}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
