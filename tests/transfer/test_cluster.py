@@ -1,9 +1,13 @@
 """Studies on other machines: a real Ray cluster of several nodes on this one, and submitit's stand-in for Slurm."""
 
 import importlib.util
+import os
 import socket
+import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +122,6 @@ def test_slurm_that_is_not_there_is_one_line(
 
 @pytest.mark.parametrize(("on", "extra"), [("ray", "ray"), ("slurm", "slurm")])
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on: str, extra: str) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(HeadstartError, match=rf"pip install 'headstart\[{extra}\]'"):
@@ -197,26 +199,46 @@ def cluster(study: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         found.shutdown()
 
 
+def trains(node: Any) -> bool:
+    """Whether a worker process of a node of the cluster holds the lock of a run."""
+    raylet = node.all_processes["raylet"][0].process.pid
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == raylet:
+                opened = [os.readlink(file) for file in (stat.parent / "fd").iterdir()]
+                if any(name.endswith("/.lock") for name in opened):
+                    return True
+    return False
+
+
 @needs_ray
 @by_others
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("storage", ["shared", "archives"])
 def test_a_study_on_a_ray_cluster_of_which_a_node_is_killed(
     study: Path, tmp_path: Path, cluster: Any, storage: str
 ) -> None:
-    """The node that trains is killed in mid-study: its run is trained on another, and all is as if trained here."""
+    """A node that trains is killed in mid-study: its run is trained on another, and all is as if trained here."""
     study.write_text(
         STUDY.replace("steps = 256", "steps = 20_000").replace("every = 128\nepisodes", "every = 10_000\nepisodes")
     )
     events: list[Event] = []
     killed = threading.Event()
-    nodes = list(cluster.worker_nodes)
+
+    def kill() -> None:
+        while not killed.is_set():
+            time.sleep(0.05)
+            for node in cluster.worker_nodes:
+                if trains(node):
+                    cluster.remove_node(node, False)
+                    killed.set()
+                    return
 
     def on_event(event: Event) -> None:
         events.append(event)
-        if event.kind == "done" and not killed.is_set():
-            killed.set()
-            threading.Timer(2.0, cluster.remove_node, (nodes[0], False)).start()
+        if len([event for event in events if event.kind == "done"]) == 1 and event.kind == "done":
+            threading.Thread(target=kill, daemon=True).start()
 
     root = tmp_path / "runs"
     on = "ray" if storage == "shared" else "ray?storage=archives"

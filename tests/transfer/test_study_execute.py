@@ -306,7 +306,7 @@ def test_an_interrupt_ends_everything_at_once(tmp_path: Path) -> None:
         assert process.returncode == 130, errors
         assert errors.splitlines()[-1] == "interrupted"
         assert "Traceback" not in errors
-        assert took < 3, "a fraction of a second on a quiet machine"
+        assert took < 1, "0.3 s on a machine that is busy otherwise"
         assert finish_times(root) == before
         _wait_for(lambda: not _alive(process.pid), seconds=5)
 
