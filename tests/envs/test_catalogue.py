@@ -18,7 +18,7 @@ from envs.registry import EXTRA_OF_MODULE
 from envs.vector import interface, make_vec
 
 GAMES = list_games()
-FAMILIES = {"cartpole", "classic", "box2d", "minigrid", "grid", "minatar", "particles"}
+FAMILIES = {"boards", "cartpole", "classic", "box2d", "minigrid", "grid", "minatar", "particles"}
 
 PLUGIN = """
 import gymnasium as gym
@@ -52,7 +52,7 @@ def lamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:.*is out of date")
-@pytest.mark.parametrize("game", GAMES, ids=lambda game: game.id)
+@pytest.mark.parametrize("game", [game for game in GAMES if not game.turns], ids=lambda game: game.id)
 def test_a_listed_game_plays_and_its_names_fit(game: Game) -> None:
     venv = make_vec(game.id, n_envs=2, seed=0)
     said = interface(venv)
@@ -80,7 +80,9 @@ def test_every_game_has_a_family_a_summary_and_a_source_for_its_scores() -> None
     assert len({game.id for game in GAMES}) == len(GAMES)
 
 
-@pytest.mark.parametrize("game", [game for game in GAMES if game.entry is None], ids=lambda game: game.id)
+@pytest.mark.parametrize(
+    "game", [game for game in GAMES if not game.entry and not game.turns], ids=lambda game: game.id
+)
 def test_thresholds_are_gymnasiums(game: Game) -> None:
     find_game(game.id)
     if game.requires:

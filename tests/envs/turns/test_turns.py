@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs import make_vec
+from envs import Game, list_games, make_vec
 from envs.errors import ConfigError, GameError, HeadstartError
 from envs.masks import MASK, SEEN, is_masked
 from envs.task import Task
@@ -170,6 +170,18 @@ def test_spaces_and_names() -> None:
     assert found.anchor == ("end", "centre")
     observations: Any = venv.reset()
     assert venv.observation_space.contains({part: array[0] for part, array in observations.items()})
+
+
+@pytest.mark.parametrize("game", [game for game in list_games() if game.turns], ids=lambda game: game.id)
+def test_a_listed_game_of_turns_plays_and_is_named(game: Game) -> None:
+    """Against a random player, with names for all that it shows and takes."""
+    venv = make_vec(evaluated(Task(game=game.id)), n_envs=2, seed=0)
+    found = interface(venv)
+    assert found.features
+    assert found.actions
+    venv.reset()
+    random_play(venv, 5)  # type: ignore[arg-type]
+    assert (game.random, bool(game.reference)) == (0, True)
 
 
 def test_masks_as_sb3_contrib_asks_for_them() -> None:
