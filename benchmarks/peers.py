@@ -78,6 +78,7 @@ PEERS = {
         Peer("xminigrid", "grid worlds in JAX"),
         Peer("imitation", "behavioural cloning on Stable-Baselines3's networks"),
         Peer("rliable", "aggregates of runs after Agarwal et al."),
+        Peer("supersuit", "PettingZoo's games as vector environments by SuperSuit's wrappers"),
         Peer(
             "cleanrl",
             "PPO in one file of torch",

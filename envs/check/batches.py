@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from envs.batched import BatchedVecEnv
 from envs.check.report import Fault, Report
 from envs.errors import HeadstartError
+from envs.masks import MASK, is_masked
 from envs.vector import make_vec
 
 N_ENVS = 3
@@ -20,8 +22,7 @@ def check_vectors(report: Report, name: str) -> None:
     with report.part("several can be played side by side") as found:
         try:
             venv = make_vec(name, n_envs=N_ENVS, seed=1)
-            venv.reset()
-            venv.step(_actions(venv))
+            venv.step(legal_actions(venv, venv.reset()))
         except HeadstartError as error:
             found.append(Fault(str(error), "a game that make_vec can make", "follow the message"))
             return
@@ -46,7 +47,7 @@ def differences(batch: VecEnv, singles: VecEnv) -> Iterator[Fault]:
                 "episode, with its last observation in infos['final_obs']",
             )
             return
-        actions = _actions(batch)
+        actions = legal_actions(batch, one["observation"])
         one, other = _stepped(batch, actions), _stepped(singles, actions)
 
 
@@ -70,5 +71,9 @@ def _same(one: Any, other: Any) -> bool:
     return np.allclose(np.asarray(one, float), np.asarray(other, float), rtol=1e-5, atol=1e-6)
 
 
-def _actions(venv: VecEnv) -> np.ndarray:
-    return np.array([venv.action_space.sample() for _ in range(venv.num_envs)])
+def legal_actions(venv: VecEnv, seen: Any) -> np.ndarray:
+    """Random actions, one each; where a mask says which are legal, legal ones."""
+    space = venv.action_space
+    if is_masked(venv.observation_space) and isinstance(space, spaces.Discrete):
+        return np.array([space.sample(mask=np.asarray(mask, np.int8)) for mask in seen[MASK]])
+    return np.array([space.sample() for _ in range(venv.num_envs)])

@@ -24,17 +24,28 @@ IDLE = re.compile(
 def judges(player: Player) -> list[tuple[str, Callable[[Any], None]]]:
     """The peers' checkers that apply, by title."""
     if isinstance(player, Players):
-        return [("PettingZoo's parallel_api_test", _pettingzoo_check)]
+        found = [("PettingZoo's parallel_api_test", _parallel_check)]
+        if hasattr(player.env, "aec_env"):  # which was made parallel out of a game of turns
+            found.append(("PettingZoo's api_test", _turns_check))
+        return found
     return [
         ("Gymnasium's check_env", lambda env: gymnasium_check(env, skip_render_check=True, skip_close_check=True)),
         ("Stable-Baselines3's check_env", sb3_check),
     ]
 
 
-def _pettingzoo_check(env: Any) -> None:
+def _parallel_check(env: Any) -> None:
+    from pettingzoo import AECEnv
     from pettingzoo.test import parallel_api_test  # imports games of its own, which warn
+    from pettingzoo.utils.conversions import aec_to_parallel
 
-    parallel_api_test(env, num_cycles=50)
+    parallel_api_test(aec_to_parallel(env) if isinstance(env, AECEnv) else env, num_cycles=50)
+
+
+def _turns_check(env: Any) -> None:
+    from pettingzoo.test import api_test
+
+    api_test(getattr(env, "aec_env", env), num_cycles=50)
 
 
 def verdict(title: str, judge: Callable[[Any], None], make: Callable[[], Any]) -> tuple[Fault | None, list[str]]:

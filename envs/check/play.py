@@ -14,6 +14,7 @@ from gymnasium import spaces
 from envs.check.players import ALONE, Outcome, Player
 from envs.check.report import Broken, Fault, kind_of
 from envs.check.spaces import misfit
+from envs.masks import MASK
 
 PATIENCE = 5.0
 """Seconds that one play may take; slow games are checked on fewer steps."""
@@ -58,9 +59,13 @@ class Chooser:
             space.seed(seed)
         self._waiting: dict[str, list[int]] = {agent: [] for agent in player.agents}
 
-    def __call__(self, agent: str) -> Any:
-        """The agent's next action."""
+    def __call__(self, agent: str, shown: Outcome | None = None) -> Any:
+        """The agent's next action: a legal one, where what it was shown last says which are."""
         space = self._spaces[agent]
+        mask = None if shown is None else _mask(shown)
+        if mask is not None and isinstance(space, spaces.Discrete):
+            legal = np.flatnonzero(mask)
+            return np.int64(int(space.start) + int(self._rng.choice(legal))) if len(legal) else space.sample()
         if not isinstance(space, spaces.Discrete):
             return space.sample()
         if not self._waiting[agent]:
@@ -74,16 +79,18 @@ def play(player: Player, *, seed: int | None, steps: int, actions: int = 0) -> P
     deadline = time.perf_counter() + PATIENCE
     choose = Chooser(player, actions)
     try:
-        _write(record, player.reset(seed), f"at reset(seed={seed})", begins=True)
+        shown = player.reset(seed)
+        _write(record, shown, f"at reset(seed={seed})", begins=True)
         for step in range(1, steps + 1):
-            chosen = {agent: choose(agent) for agent in player.living()}
+            chosen = {agent: choose(agent, shown.get(agent)) for agent in player.living()}
             when = f"at step {step} (action {_shown(chosen)})"
-            outcomes = player.step(chosen, when)
+            outcomes = shown = player.step(chosen, when)
             _write(record, outcomes, when)
             record.steps = step
             if over(player, outcomes):
                 record.episodes += 1
-                _write(record, player.reset(), f"at the reset after step {step}", begins=True)
+                shown = player.reset()
+                _write(record, shown, f"at the reset after step {step}", begins=True)
             if time.perf_counter() > deadline:
                 record.hurried = True
                 break
@@ -96,9 +103,10 @@ def play(player: Player, *, seed: int | None, steps: int, actions: int = 0) -> P
 def ends(player: Player, steps: int = 5000, seconds: float = 1.0) -> bool:
     """Whether an episode ends in this time. Raises Broken."""
     choose, deadline = Chooser(player, 0), time.perf_counter() + seconds
-    player.reset(1)
+    outcomes = player.reset(1)
     for step in range(1, steps + 1):
-        outcomes = player.step({agent: choose(agent) for agent in player.living()}, f"at step {step}")
+        actions = {agent: choose(agent, outcomes.get(agent)) for agent in player.living()}
+        outcomes = player.step(actions, f"at step {step}")
         if over(player, outcomes):
             return True
         if time.perf_counter() > deadline:
@@ -109,6 +117,14 @@ def ends(player: Player, steps: int = 5000, seconds: float = 1.0) -> bool:
 def over(player: Player, outcomes: dict[str, Outcome]) -> bool:
     """Whether the episode has ended for everybody."""
     return not player.living() or all(_true(one.terminated) or _true(one.truncated) for one in outcomes.values())
+
+
+def _mask(shown: Outcome) -> Any:
+    """The legal actions, where an observation or an info says which are."""
+    seen = shown.observation
+    if isinstance(seen, dict) and MASK in seen:
+        return seen[MASK]
+    return shown.info.get(MASK) if isinstance(shown.info, dict) else None
 
 
 def _true(value: Any) -> bool:

@@ -22,6 +22,7 @@ class Outcome:
     reward: Any = None
     terminated: Any = None
     truncated: Any = None
+    info: Any = None
 
 
 class Player:
@@ -48,7 +49,10 @@ class Player:
             raise Broken(raised(error, when)) from error
         observations, info = _values(result, ("observation", "info"), "reset()")
         _dictionary(info, "reset()")
-        return {agent: Outcome(value) for agent, value in self._per_agent(observations, when).items()}
+        about = self._per_agent(info, when)
+        return {
+            agent: Outcome(value, info=about.get(agent)) for agent, value in self._per_agent(observations, when).items()
+        }
 
     def step(self, actions: Mapping[str, Any], when: str) -> dict[str, Outcome]:
         """What came of a step. Raises Broken."""
@@ -59,7 +63,7 @@ class Player:
         parts = ("observation", "reward", "terminated", "truncated", "info")
         *values, info = _values(result, parts, "step()")
         _dictionary(info, "step()")
-        columns = [self._per_agent(value, when) for value in values]
+        columns = [self._per_agent(value, when) for value in (*values, info)]
         return {agent: Outcome(*(column.get(agent) for column in columns)) for agent in columns[0]}
 
     def living(self) -> tuple[str, ...]:

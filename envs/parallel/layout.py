@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from envs.errors import ConfigError, GameError
-from envs.masks import MASK, SEEN, is_masked
+from envs.masks import MASK, SEEN
 from envs.parallel.conversions import Game
 
 Array = npt.NDArray[Any]
@@ -196,7 +196,7 @@ class _Part:
 
 def _mask_part(agents: Sequence[str], n_actions: int, sizes: Sequence[int]) -> _Part:
     """A mask that the game does not show: of what each agent has of the shared actions."""
-    part = _Part(MASK, agents, [spaces.MultiBinary(size) for size in sizes])
+    part = _Part(MASK, agents, [_entries(size) for size in sizes])
     part.space, part.dtype = spaces.MultiBinary(n_actions), np.dtype(np.int8)
     part.fits = all(size == n_actions for size in sizes)
     part.template = np.stack([np.arange(n_actions) < size for size in sizes]).astype(np.int8)
@@ -213,11 +213,17 @@ def _keys(agents: Sequence[str], seen: Sequence[Space]) -> list[str]:
         )
     if not isinstance(seen[0], spaces.Dict):
         return [WHOLE]
-    return [SEEN, MASK] if is_masked(seen[0]) else list(seen[0].spaces)
+    return [SEEN, MASK] if seen[0].spaces.keys() == {SEEN, MASK} else list(seen[0].spaces)
 
 
 def _part(space: Space, key: str) -> Space:
-    return space if key == WHOLE else space[key]  # type: ignore[index]
+    part: Space = space if key == WHOLE else space[key]  # type: ignore[index]
+    return _entries(int(part.n)) if key == MASK and isinstance(part, spaces.MultiBinary) else part
+
+
+def _entries(size: int) -> spaces.Box:
+    """A mask as the padding knows it: masks of different lengths are no different kinds of things."""
+    return spaces.Box(0, 1, (size,), np.int8)
 
 
 def _shared(key: str, agents: Sequence[str], own: Sequence[Space]) -> Space:

@@ -154,6 +154,8 @@ class ParallelVecEnv(VecEnv):
         observations = self.layout.whole(arrays)
         if ended:
             self._end(ended, over, observations, dones, infos)
+            for slot in ended:
+                self.layout.blank(arrays, slot)
             for copy in over:
                 self._begin(copy, arrays)
             if over:

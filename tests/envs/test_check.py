@@ -509,9 +509,23 @@ class OneDies(Pair):
         return seen, gains, terminated, truncated, infos
 
 
+class OneVanishes(Pair):
+    def step(self, actions: dict[str, int]) -> Any:
+        results = super().step(actions)
+        if self.time == 4:
+            self.agents = ["a"]
+        return results
+
+
 class Unequal(Pair):
+    _other = spaces.Discrete(3)
+
     def action_space(self, agent: str) -> Any:
-        return self._action if agent == "a" else spaces.Discrete(3)
+        return self._action if agent == "a" else self._other
+
+
+class OfOtherKinds(Unequal):
+    _other = spaces.MultiBinary(3)  # type: ignore[assignment]
 
 
 class NanForOne(Pair):
@@ -527,8 +541,8 @@ class NoDictionaries(Pair):
 @pytest.mark.parametrize(
     ("game", "pattern"),
     [
-        (OneDies, "'b' left the game while others play on"),
-        (Unequal, "the actions of 'b' .* differ from those of 'a'"),
+        (OneVanishes, "let 'b' vanish from its agents without termination or truncation"),
+        (OfOtherKinds, "the actions of 'b' .* differ from those of 'a'"),
         (NanForOne, r"the observation of b at reset\(seed=1\) holds NaN at entry 0"),
         (NoDictionaries, "a list was returned at step 1 .*a dictionary from agents to values"),
     ],
@@ -537,6 +551,11 @@ class NoDictionaries(Pair):
 def test_games_of_several_agents_are_told_whose_the_fault_is(game: Callable[[], Any], pattern: str) -> None:
     report = check_made(game, "pair", steps=30)
     assert re.search(pattern, words(report)), words(report)
+
+
+@pytest.mark.parametrize("game", [OneDies, Unequal])
+def test_agents_may_die_and_differ_in_sizes(game: Callable[[], Any]) -> None:
+    assert check_made(game, "pair", steps=30).faults == []
 
 
 def test_a_healthy_pair_passes_pettingzoo_s_own_test() -> None:

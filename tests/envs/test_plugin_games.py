@@ -107,6 +107,10 @@ marked.metadata = {"headstart": {"multiagent": True, "actions": ["rest", "pull"]
 
 def unmarked():
     return Team()
+
+
+def needy(size):
+    return Team()
 '''
 POINTS = """[headstart.games]
 lever/Lever-v0 = leverworks.games:Lever
@@ -224,10 +228,23 @@ def test_a_pettingzoo_class_or_marked_factory_has_several_agents(name: str, inst
     assert check_game(name, steps=30).faults == []
 
 
-def test_a_factory_that_hides_its_agents_is_told_how_to_say_so(installed: Path) -> None:
-    (fault,) = check_game("lever/Unmarked-v0", steps=30).faults
-    assert fault.what == "the game has several agents, and its factory does not say so"
-    assert '{"headstart": {"multiagent": True}}' in fault.expected
+def test_a_factory_that_does_not_say_so_is_looked_into(installed: Path) -> None:
+    game = find_game("lever/Unmarked-v0")
+    assert (game.multiagent, game.turns) == (True, False)
+    assert check_game("lever/Unmarked-v0", steps=30).faults == []
+
+
+def test_a_function_of_a_module_is_a_game(installed: Path) -> None:
+    venv = make_vec("leverworks.team:unmarked", n_envs=2, seed=1)
+    assert venv.num_envs == 4
+    assert not find_game("leverworks.team:unmarked").listed
+    assert make_vec("leverworks.games:Lever").num_envs == 1
+    with pytest.raises(
+        ConfigError, match=r"leverworks\.team:needy raised TypeError.* when it was called without arguments"
+    ):
+        find_game("leverworks.team:needy")
+    with pytest.raises(UnknownName, match=r"unknown game 'leverworks\.team:nothing'"):
+        find_game("leverworks.team:nothing")
 
 
 def test_a_broken_entry_point_is_one_line_and_does_not_harm_the_list(installed: Path) -> None:
