@@ -79,10 +79,12 @@ class RunConfig(BaseModel):
 
         Raises ConfigError or UnknownName.
         """
+        from agents.selfplay.references import functions
         from envs.customise import source_of, source_of_game
 
         encoder = str(self.hyperparameters.get("encoder") or "")
         called = [self.task.change.reward, self.task.change.observation, encoder if ":" in encoder else None]
+        called += functions(self.task)
         hashes = {target: source_of(target) for target in called if target is not None}
         return self.model_copy(update={"sources": {**self.sources, **source_of_game(self.task.game), **hashes}})
 

@@ -18,6 +18,7 @@ from pydantic import (
 from agents.config import RunConfig
 from agents.policy import Policy
 from agents.runs import Run, find_run
+from agents.selfplay.references import resolved
 from agents.training import train
 from envs.customise import source_of
 from envs.errors import CheckpointError, ConfigError, MappingError
@@ -231,6 +232,7 @@ def train_run(
     Raises a HeadstartError before training if the methods, the mapping or the source cannot work.
     """
     hooks = None
+    config = config.model_copy(update={"task": resolved(config.task, root)})
     if config.transfer is not None and Run(root / config.key()).state != "done":
         hooks = hooks_for(config, root)
     return train(config, root, hooks=hooks, on_progress=on_progress, on_evaluation=on_evaluation, wait=wait)

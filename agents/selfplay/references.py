@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from agents.runs import Run, find_run
+from envs.catalogue import find_game
 from envs.errors import CheckpointError, ConfigError
 from envs.task import Task
+from envs.turns.making import AGAINST, OPPONENT, opponents
+from envs.turns.opponents import FIXED, learnt
 
 PREFIX = "run:"
-ARGUMENTS = ("opponent", "against")
+ARGUMENTS = (OPPONENT, AGAINST)
 """Of a task, that name opponents."""
 
 
@@ -36,6 +39,14 @@ def resolved(task: Task, root: Path) -> Task:
         elif isinstance(found, Sequence) and any(is_run(spec) for spec in found):
             changed[argument] = [named_by_key(spec, root) if is_run(spec) else spec for spec in found]
     return task.model_copy(update={"arguments": {**task.arguments, **changed}}) if changed else task
+
+
+def functions(task: Task) -> list[str]:
+    """The opponents of a task that somebody's `module:function` makes."""
+    if not find_game(task.game).turns:
+        return []
+    named = {spec for argument in ARGUMENTS for spec in opponents(task, argument)}
+    return sorted(spec for spec in named if ":" in spec and not learnt(spec) and spec.partition(":")[0] not in FIXED)
 
 
 def named_by_key(spec: str, root: Path) -> str:
