@@ -125,7 +125,8 @@ def _turned(study: Study, root: Path) -> Plan:
 def _plan(study: Study, root: Path, n_values: int = 1) -> Plan:
     """A study without a dial, or at one of so many values of its dial."""
     with naming("target"):
-        target = _config(resolved(study.target.task, root), study.target.algorithm, study.target.set, study.target.steps)
+        task = resolved(study.target.task, root)
+        target = _config(task, study.target.algorithm, study.target.set, study.target.steps)
         target = target.model_copy(update={"evaluation": study.evaluation})
     origins = Origins.of(study, root)
     arms: list[PlannedRun] = []
