@@ -44,6 +44,7 @@ class Console:
         size = settings.size
         self.frames = np.zeros((settings.stack, size, size), np.uint8) if frames is None else frames
         self._screens = np.zeros((2, *self.machine.getScreenDims()), np.uint8)
+        self._bright = np.zeros_like(self._screens[0])
         self.lives = self.steps = 0
         self.earned = 0.0
         self._alive = False
@@ -91,12 +92,12 @@ class Console:
         for frame in range(last + 1):
             reward += act(code)
             over = machine.game_over()
-            if pixels and (frame >= last - 1 or over):
-                self._screens[0] = self._screens[1]
-                machine.getScreenGrayscale(self._screens[1])
+            if pixels and frame >= last - 1:
+                machine.getScreenGrayscale(self._screens[frame - last + 1])
             if over:
                 break
-        if last == 0:  # one frame a step: nothing else is seen
+        if pixels and (over or last == 0):  # a game's last screen, or the only one of a step, is seen alone
+            machine.getScreenGrayscale(self._screens[1])
             self._screens[0] = self._screens[1]
         self.steps += 1
         self.earned += reward
@@ -178,7 +179,10 @@ class Console:
             return
         import cv2
 
-        size = self.settings.size
-        seen = cv2.resize(self._screens.max(axis=0), (size, size), interpolation=cv2.INTER_AREA)
-        self.frames[:-1] = seen if fresh else self.frames[1:]
-        self.frames[-1] = seen
+        latest = self.frames[-1]
+        if not fresh:
+            self.frames[:-1] = self.frames[1:]
+        np.maximum(self._screens[0], self._screens[1], out=self._bright)
+        cv2.resize(self._bright, latest.shape, dst=latest, interpolation=cv2.INTER_AREA)
+        if fresh:
+            self.frames[:-1] = latest
