@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from envs.parallel.conversions import Game
+from pettingzoo.utils.wrappers import BaseParallelWrapper
+
+from envs.parallel.conversions import Game, stepper
 from envs.parallel.pictures import SIDE, STACK, SmallGrey
 
 KAZ_FEATURES = ("distance", "offset_x", "offset_y", "heading_x", "heading_y")
@@ -17,10 +19,37 @@ def knights_archers_zombies(obs_method: str = "vector", **arguments: Any) -> Gam
     """PettingZoo's knights_archers_zombies_v11: rows (entities, 5), or small grey pictures for obs_method="image"."""
     from pettingzoo.butterfly import knights_archers_zombies_v11
 
-    game = knights_archers_zombies_v11.parallel_env(obs_method=obs_method, **arguments)
+    game: Game = FreshSpawns(knights_archers_zombies_v11.parallel_env(obs_method=obs_method, **arguments))
     if obs_method == "image":
         game = SmallGrey(game)
     return _named(game, KAZ_FEATURES if obs_method == "vector" else None, KAZ_ACTIONS)
+
+
+class FreshSpawns(BaseParallelWrapper[str, Any, Any]):
+    """Knights_archers_zombies whose reset forgets the last episode.
+
+    PettingZoo's keeps counting the steps to the next zombie, so that a seed alone does not decide an episode.
+    """
+
+    def __init__(self, game: Game) -> None:
+        super().__init__(game)
+        self.metadata, self.render_mode = game.metadata, getattr(game, "render_mode", None)
+        self.possible_agents = list(game.possible_agents)
+        self.step = stepper(game)  # type: ignore[method-assign]
+
+    @property
+    def agents(self) -> list[str]:
+        """Who plays."""
+        return list(self.env.agents)
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """Begin an episode."""
+        base: Any = self.env.unwrapped
+        base.zombie_spawn_interval.reset()
+        base.kill_list = []
+        return self.env.reset(seed=seed, options=options)
 
 
 def cooperative_pong(**arguments: Any) -> Game:

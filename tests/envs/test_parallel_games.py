@@ -143,6 +143,19 @@ def test_same_seed_same_prey() -> None:
     assert play() == play()
 
 
+def test_a_seed_decides_an_episode_whatever_was_played_before() -> None:
+    game = knights_archers_zombies(spawn_delay=10)
+
+    def play() -> list[Any]:
+        game.reset(seed=1)
+        return [game.step(dict.fromkeys(game.agents, 5))[0]["archer_0"].tolist() for _ in range(25)]
+
+    first = play()
+    game.reset(seed=2)
+    game.step(dict.fromkeys(game.agents, 5))
+    assert play() == first
+
+
 def test_another_prey_is_one_line() -> None:
     with pytest.raises(ConfigError, match="prey is 'bunny', expected one of flees, random, stays, learns"):
         make_vec(Task(game="mpe2/simple_tag_v3", arguments={"prey": "bunny"}))
