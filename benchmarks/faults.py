@@ -56,7 +56,7 @@ episodes = 5
 by = ["finetune"]
 """
 RUNS = 6
-LONGEST = 300.0
+LONGEST = 900.0
 """Seconds that a study may take."""
 
 JUMPING = """

@@ -169,6 +169,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.within or Path(temporary)
         if not (folder / "sweep.toml").exists():
+            folder.mkdir(parents=True, exist_ok=True)
             make(folder, options)
         for name in options.only:
             subprocess.run([sys.executable, __file__, "--measure", name, str(folder)], check=True)

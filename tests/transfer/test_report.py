@@ -392,7 +392,6 @@ def test_words_of_a_failed_run_are_escaped(tmp_path: Path) -> None:
     assert "<script" not in page
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_the_lead_tells_controls_from_arms() -> None:
     control = replace(SAME, name="finetune+shuffled", control="shuffled teacher", beside="finetune")
     for arms, words in (
@@ -436,6 +435,17 @@ def test_a_document_is_json_with_a_curve_on_a_line() -> None:
     assert json.loads(as_json(document)) == document
 
 
+def test_what_intervals_cover_is_said_once_where_it_is_the_same_for_all_arms() -> None:
+    said = page.context(results(study(GOOD, BAD)), None)
+    assert said["coverage"].startswith("The intervals are nominal; simulated coverage at 5 seeds")
+    assert [card["coverage"] for card in said["arms"]] == [None] * 3
+    fewer = replace(BAD, scores=BAD.scores[:3], seeds=BAD.seeds[:3], run_keys=BAD.run_keys[:3])
+    said = page.context(results(study(GOOD, fewer)), None)
+    assert said["coverage"] is None
+    assert len({card["coverage"] for card in said["arms"]}) == 3
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_page_and_markdown_say_the_same(tmp_path: Path) -> None:
     document = write(study(GOOD, BAD), tmp_path)
     page, text = Text.of((tmp_path / "report.html").read_text()), (tmp_path / "report.md").read_text()

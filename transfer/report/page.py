@@ -54,7 +54,7 @@ def context(document: dict[str, Any], video: str | None) -> dict[str, Any]:
     return {
         "study": document["study"],
         "lead": method.lead(document),
-        "arms": [_card(document, name) for name in document["arms"]],
+        **_cards(document),
         "notes": document["notes"],
         "captions": _captions(document),
         "alt": ALT,
@@ -80,7 +80,19 @@ def context(document: dict[str, Any], video: str | None) -> dict[str, Any]:
     }
 
 
-def _card(document: dict[str, Any], name: str) -> dict[str, str]:
+def _cards(document: dict[str, Any]) -> dict[str, Any]:
+    """Each arm's card, and once for all what their intervals cover, where that is the same."""
+    cards = [_card(document, name) for name in document["arms"]]
+    found = {card["coverage"] for card in cards if card["coverage"]}
+    if len(found) != 1 or len(cards) < 3:
+        return {"arms": cards, "coverage": None}
+    return {
+        "arms": [{**card, "coverage": None} for card in cards],
+        "coverage": f"The intervals are nominal; {found.pop()}.",
+    }
+
+
+def _card(document: dict[str, Any], name: str) -> dict[str, Any]:
     """An arm's verdict and what may be concluded."""
     arm = document["arms"][name]
     verdict = arm["verdict"]

@@ -33,7 +33,7 @@ def _survival(document: dict[str, Any], arms: dict[str, Any]) -> Figure:
         curve, style = arm["survival"][0], style_of(document, name)
         steps = curve["steps"]
         axes.fill_between(
-            steps, curve["low"], curve["high"], step="post", color=style["color"], alpha=0.09, linewidth=0
+            steps, curve["low"], curve["high"], step="post", color=style["color"], alpha=_shade(arms), linewidth=0
         )
         line = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": WIDTH}
         axes.step(steps, curve["reached"], where="post", label=name, **line)
@@ -49,13 +49,20 @@ def _survival(document: dict[str, Any], arms: dict[str, Any]) -> Figure:
     return figure
 
 
+def _shade(arms: dict[str, Any]) -> float:
+    """How opaque a band is: lighter where many lie over one another."""
+    return min(0.09, 0.27 / len(arms))
+
+
 def _profiles(document: dict[str, Any], arms: dict[str, Any]) -> Figure:
     """The share of seeds above each return."""
     figure, axes = axes_of(4.6, 3.3)
     for name, arm in arms.items():
         found, style = arm["profile"], style_of(document, name)
         at = found["returns"]
-        axes.fill_between(at, found["low"], found["high"], step="post", color=style["color"], alpha=0.09, linewidth=0)
+        axes.fill_between(
+            at, found["low"], found["high"], step="post", color=style["color"], alpha=_shade(arms), linewidth=0
+        )
         line = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": WIDTH}
         axes.step(at, found["share"], where="post", label=name, **line)
     level = LEVEL_NAMES[next(iter(arms.values()))["profile"]["of"]]
