@@ -35,7 +35,7 @@ class FreshSpawns(BaseParallelWrapper[str, Any, Any]):
         super().__init__(game)
         self.metadata, self.render_mode = game.metadata, getattr(game, "render_mode", None)
         self.possible_agents = list(game.possible_agents)
-        self.step = stepper(game)  # type: ignore[method-assign]
+        self.step = stepper(game)
 
     @property
     def agents(self) -> list[str]:
@@ -49,7 +49,8 @@ class FreshSpawns(BaseParallelWrapper[str, Any, Any]):
         base: Any = self.env.unwrapped
         base.zombie_spawn_interval.reset()
         base.kill_list = []
-        return self.env.reset(seed=seed, options=options)
+        observations, infos = self.env.reset(seed=seed, options=options)
+        return observations, infos
 
 
 def cooperative_pong(**arguments: Any) -> Game:

@@ -24,7 +24,7 @@ IDLE = re.compile(
 def judges(player: Player) -> list[tuple[str, Callable[[Any], None]]]:
     """The peers' checkers that apply, by title."""
     if isinstance(player, Players):
-        found = [("PettingZoo's parallel_api_test", _parallel_check)]
+        found: list[tuple[str, Callable[[Any], None]]] = [("PettingZoo's parallel_api_test", _parallel_check)]
         if hasattr(player.env, "aec_env"):  # which was made parallel out of a game of turns
             found.append(("PettingZoo's api_test", _turns_check))
         return found

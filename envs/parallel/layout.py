@@ -218,7 +218,7 @@ def _keys(agents: Sequence[str], seen: Sequence[Space]) -> list[str]:
 
 def _part(space: Space, key: str) -> Space:
     part: Space = space if key == WHOLE else space[key]  # type: ignore[index]
-    return _entries(int(part.n)) if key == MASK and isinstance(part, spaces.MultiBinary) else part
+    return _entries(part.shape[0]) if key == MASK and isinstance(part, spaces.MultiBinary) else part
 
 
 def _entries(size: int) -> spaces.Box:

@@ -1,5 +1,6 @@
 """Evaluating, watching and training where agents die one by one."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from agents.algorithms import build_learner
 from agents.evaluation import Evaluator
 from agents.policy import Policy
+from agents.resuming import environments
 from agents.rollout import Player
 from envs.task import Task
 from envs.vector import interface, make_vec
@@ -89,3 +91,17 @@ def test_watching_goes_on_until_the_last_one_is_out(mortals: str) -> None:
     observation = frames[3].observation
     assert isinstance(observation, np.ndarray)
     assert not observation.any()  # the first agent is out
+
+
+def test_a_training_is_taken_up_in_the_middle_of_an_episode(mortals: str) -> None:
+    venv, other = make_vec(mortals, n_envs=2, seed=3), make_vec(mortals, n_envs=2, seed=8)
+    for each in (venv, other):
+        each.reset()
+    actions = np.zeros(6, dtype=int)
+    for _ in range(3):  # the first agent of each copy is out
+        venv.step(actions)
+    saved = deepcopy(environments.state(venv))
+    environments.restore(other, lambda _: saved, games=True)
+    for _ in range(5):
+        for mine, theirs in zip(venv.step(actions)[:3], other.step(actions)[:3], strict=True):
+            np.testing.assert_array_equal(mine, theirs)
