@@ -17,6 +17,7 @@ from envs.turns.views import View
 Array = npt.NDArray[Any]
 
 PERFECT = pyspiel.GameType.Information.PERFECT_INFORMATION
+NOBODY = -1
 _REMEMBERS = {"perfect_recall": True, "public_info": True, "private_info": pyspiel.PrivateInfoType.SINGLE_PLAYER}
 
 
@@ -44,6 +45,11 @@ class OpenSpielGames:
         self._to_move = np.full(n_boards, OVER, dtype=np.int64)
         self._generators: list[np.random.Generator] = [np.random.default_rng(0)] * n_boards
         self._theirs = [_inverse(row, view.n_actions) for row in view.ours]
+        more = 0 if view.added is None else len(view.added(game.new_initial_state()))
+        self._held = np.zeros((n_boards, self._size + more), dtype=np.float32)
+        """The tensors last asked for: (B, size)."""
+        self._looked = np.full(n_boards, NOBODY, dtype=np.int64)
+        """Who looks in the tensor that is held of each board: (B,)."""
         self.states: list[Any] = [game.new_initial_state() for _ in range(n_boards)]
 
     def reset(self, boards: Array, generators: Sequence[np.random.Generator]) -> None:
@@ -60,7 +66,7 @@ class OpenSpielGames:
     def observe(self, boards: Array, players: Array) -> Array:
         """What players (M,) see of boards (M,): (M, …)."""
         entries = self.view.entries[players]
-        seen = np.take_along_axis(self._tensors(boards.tolist(), players.tolist()), entries, axis=1)
+        seen = np.take_along_axis(self._tensors(boards, players), entries, axis=1)
         return seen.astype(self.observation_space.dtype).reshape(len(boards), *self.view.shape)
 
     def masks(self, boards: Array) -> Array:
@@ -70,7 +76,7 @@ class OpenSpielGames:
         if self.view.empty is not None:
             playing = np.flatnonzero(movers != OVER)
             players = movers[playing]
-            tensors = self._tensors(boards[playing].tolist(), players.tolist())
+            tensors = self._tensors(boards[playing], players)
             masks[playing] = np.take_along_axis(tensors, self.view.empty[players], axis=1)
             return masks
         for row, board, player in zip(masks, boards.tolist(), movers.tolist(), strict=True):
@@ -115,7 +121,7 @@ class OpenSpielGames:
 
     def _stones(self, board: int) -> Array:
         """(H, W): 0 for an empty cell, 1 and 2 for the players' pieces."""
-        tensor = self._tensors([board], [0])[0]
+        tensor = self._tensors(np.array([board]), np.array([0]))[0]
         first, second = (tensor[entries] == 1 for entries in self.view.pieces)
         stones: Array = first + 2 * second
         return stones
@@ -144,7 +150,7 @@ class OpenSpielGames:
         self._generators = list(generators)
         ends = np.cumsum(state["moves_made"])
         for board, (end, made, begun) in enumerate(zip(ends, state["moves_made"], state["begun"], strict=True)):
-            self.states[board] = self.game.new_initial_state()
+            self.states[board], self._looked[board] = self.game.new_initial_state(), NOBODY
             for move in state["moves"][end - made : end].tolist():
                 self.states[board].apply_action(move)
             self._to_move[board] = max(self.states[board].current_player(), OVER) if begun else OVER
@@ -155,6 +161,7 @@ class OpenSpielGames:
     def _settle(self, board: int) -> None:
         """Let chance move until a player is to move, or the game is over."""
         state = self.states[board]
+        self._looked[board] = NOBODY
         player = state.current_player()
         while player == pyspiel.PlayerId.CHANCE:
             outcomes, chances = zip(*state.chance_outcomes(), strict=True)
@@ -163,16 +170,17 @@ class OpenSpielGames:
             player = state.current_player()
         self._to_move[board] = player if player >= 0 else OVER
 
-    def _tensors(self, boards: list[int], players: list[int]) -> Array:
-        """OpenSpiel's tensors, and what the view adds to them: (M, size) float32."""
+    def _tensors(self, boards: Array, players: Array) -> Array:
+        """OpenSpiel's tensors, and what the view adds to them: (M, size) float32; each asked for once a ply."""
+        stale = np.flatnonzero(self._looked[boards] != players)
         observer, added = self._observer, self.view.added
-        more = 0 if added is None else len(added(self.game.new_initial_state()))
-        tensors = np.empty((len(boards), self._size + more), dtype=np.float32)
-        for row, board, player in zip(tensors, boards, players, strict=True):
+        for board, player in zip(boards[stale].tolist(), players[stale].tolist(), strict=True):
             observer.set_from(self.states[board], player)
-            row[: self._size] = observer.tensor
+            self._held[board, : self._size] = observer.tensor
             if added is not None:
-                row[self._size :] = added(self.states[board])
+                self._held[board, self._size :] = added(self.states[board])
+        self._looked[boards] = players
+        tensors: Array = self._held[boards]
         return tensors
 
 
