@@ -15,7 +15,7 @@ from agents.outputs import Observations, Outputs, policy_outputs
 from agents.policy import Policy
 from envs.errors import ConfigError
 from envs.observations import each
-from envs.vector import make_vec
+from transfer.opposing import make_opposed
 
 N_ENVS = 8
 """Environments of the rollout."""
@@ -32,7 +32,7 @@ def visited(policy: Policy, n: int, seed: int) -> Observations:
         raise ConfigError("ewc plays the source's game, and this policy does not say which that is")
     seen = []
     with preserved():
-        venv = make_vec(policy.task, n_envs=N_ENVS, seed=derived_seed(seed, 0, below=SEED_BASE - N_ENVS))
+        venv = make_opposed(policy.task, n_envs=N_ENVS, seed=derived_seed(seed, 0, below=SEED_BASE - N_ENVS))
         try:
             generator = torch.Generator().manual_seed(derived_seed(seed, 1))
             play = policy.player(mode=default_mode(policy.algorithm), generator=generator)

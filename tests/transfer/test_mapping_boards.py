@@ -16,9 +16,14 @@ from agents.outputs import Outputs, policy_outputs
 from envs.errors import MappingError
 from envs.interface import Interface
 from envs.masks import MASK, SEEN, inner, with_mask
+from envs.task import Task
 from tests.transfer.teachers import make_teacher
+from transfer.carry import interface_of
 from transfer.distillation.loss import distance
+from transfer.distillation.playing import Manner, Playing
 from transfer.mapping import Mapping
+from transfer.method import Teacher
+from transfer.opposing import opposed
 
 STONES = ("mine", "theirs")
 CONV = {"net_arch": [6], "activation": "tanh", "encoder": "planes-conv", "normalise_observations": False}
@@ -249,3 +254,52 @@ def test_squares_leave_illegal_actions_out():
     torch.testing.assert_close(nothing, torch.zeros(1))
     nothing.sum().backward()
     assert (student.head.grad == 0).all()
+
+
+BOARD = {"rows": 4, "columns": 5}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, "random"),
+        ({"opponent": ["league", "mcts:5"], "against": "scripted"}, "scripted"),
+        ({"opponent": "first"}, "first"),
+        ({"opponent": ["run:0123", "first"]}, ["run:0123", "first"]),
+    ],
+)
+def test_who_only_plays_meets_opponents_that_stay_as_they_are(arguments, expected):
+    task = Task(game="headstart/ConnectFour-v0", arguments={**BOARD, **arguments})
+    assert opposed(task).arguments["opponent"] == expected
+
+
+class Supervisor(Playing):
+    """Plays, some of it at random, and is closed at the end."""
+
+    def __init__(self, task, teachers):
+        super().__init__(task, teachers, Manner(random=0.5), 4, 0)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def test_a_teacher_plays_boards_of_self_play_by_the_rules():
+    source, target = Task(game="headstart/ConnectFour-v0", arguments=BOARD), Task(game="headstart/ConnectFour-v0")
+    mapping = Mapping.between(interface_of(source), interface_of(target))
+    teacher = make_teacher("ppo", mapping.source, CONV)
+    with Supervisor(target, [Teacher(teacher, mapping)]) as playing:
+        found = playing.take(400, lambda _: None)
+    assert len(found) == 400
+    legal = torch.as_tensor(found.observations[MASK]).bool()
+    assert (found.lessons[0].outputs.log_probabilities().exp()[~legal] == 0).all()
+
+
+def test_cells_are_read_from_the_names_of_actions():
+    actions = interface_of(Task(game="headstart/MNK-v0", arguments={"rows": 4, "columns": 5})).actions
+    cells = interface_of(Task(game="headstart/MNK-v0", arguments={"rows": 4, "columns": 5})).action_cells
+    assert dict(zip(actions, cells, strict=True))["b3"] == (1, 1)
+    assert interface_of(Task(game="pettingzoo/connect_four_v3")).action_cells == tuple((None, c) for c in range(7))
+    assert interface_of(Task(game="headstart/KuhnPoker-v0")).action_cells is None

@@ -227,6 +227,7 @@ class Compiling:
 
     def __init__(self) -> None:
         self.action_space, self.time, self.steps = spaces.Discrete(3), 0.0, 0
+        self.observation_space = spaces.Discrete(2)
 
     def reset(self) -> None:
         self.time += 1.0

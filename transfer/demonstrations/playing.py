@@ -16,6 +16,7 @@ from envs.interface import Interface
 from envs.observations import stacked, taken
 from envs.vector import interface, make_vec, seed_each
 from transfer.demonstrations.episodes import Episode
+from transfer.opposing import make_opposed
 
 if TYPE_CHECKING:
     from agents.config import Mode
@@ -158,7 +159,7 @@ def play_episodes(
         raise ConfigError(f"found {episodes} episodes, expected at least 1")
     first = derived_seed(seed, 0, below=SEED_BASE - episodes)
     played: list[Episode] = []
-    venv = make_vec(task, n_envs=min(AT_ONCE, episodes))
+    venv = make_opposed(task, n_envs=min(AT_ONCE, episodes))
     try:
         while len(played) < episodes:
             start = first + len(played)

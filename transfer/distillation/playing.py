@@ -16,11 +16,11 @@ from envs.batched import stepped
 from envs.masks import MASK, is_masked
 from envs.observations import each, taken
 from envs.task import Task
-from envs.vector import make_vec
 from transfer.choosing import chosen
 from transfer.distillation.lessons import DataSet, Lesson, joined
 from transfer.distillation.student import last_hidden
 from transfer.distillation.views import TwoViews
+from transfer.opposing import make_opposed
 
 if TYPE_CHECKING:
     from transfer.method import Teacher
@@ -71,7 +71,7 @@ class Playing:
         self.teachers, self.manner = teachers, manner
         self._read = [_reader(teacher, manner.hidden) for teacher in teachers]
         self._views = None if observations is None else TwoViews(task, observations, n_envs)
-        self.venv = make_vec(task, n_envs=n_envs) if self._views is None else self._views.venv
+        self.venv = make_opposed(task, n_envs=n_envs) if self._views is None else self._views.venv
         self.venv.seed(derived_seed(seed, 0, below=BELOW))
         self.generator = torch.Generator().manual_seed(derived_seed(seed, 1))
         self._numpy = np.random.default_rng(derived_seed(seed, 2))

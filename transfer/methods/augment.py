@@ -13,6 +13,7 @@ from agents.generators import derived_seed
 from envs.batched import Stepped, stepped
 from envs.errors import ConfigError
 from envs.interface import in_words
+from envs.masks import is_masked
 from envs.observations import stacked, taken
 from transfer.method import Crossing, Method, MethodSettings, Place
 
@@ -66,7 +67,7 @@ class Augment(Method):
     def check(self, crossing: Crossing) -> None:
         """There must be images, and a learner with rollouts or a replay buffer."""
         space = crossing.mapping.target.observation_space
-        if not images(space):
+        if not images(space) or is_masked(space):
             raise ConfigError(
                 f"augment shifts pictures, planes and grids of the shape (height, width, channels), and "
                 f"{crossing.target.task} shows {in_words(space)}: leave augment out"

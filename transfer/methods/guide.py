@@ -82,6 +82,10 @@ class Guide(Method):
         mapping, task = crossing.mapping, crossing.target.task
         if find_game(task.game).multiagent:
             raise ConfigError(f"guide begins episodes of one agent, and {task.game!r} has several: take kickstart")
+        if find_game(task.game).turns:
+            raise ConfigError(
+                f"guide begins episodes of one agent, and {task.game!r} is played in turns: take kickstart"
+            )
         if not getattr(mapping, "carries_actions", True):
             raise ConfigError(
                 f"guide needs the source's actions, and none is mapped to {task}: name pairs, or leave it"

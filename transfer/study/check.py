@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
@@ -10,10 +11,11 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.algorithms import check_action_space, on_policy
 from agents.config import RunConfig
 from envs.errors import GameError
+from envs.masks import MASK, is_masked
 from envs.task import Task
-from envs.vector import make_vec
 from transfer.carry import carry_of
 from transfer.carry import check as check_carried
+from transfer.opposing import make_opposed
 from transfer.study.given import finished
 from transfer.study.plan import Plan, naming
 from transfer.study.spec import SCRATCH, SOURCE
@@ -73,11 +75,15 @@ def _playing(games: VecEnv) -> float:
     games.action_space.seed(0)
     actions = [np.array([games.action_space.sample() for _ in range(games.num_envs)]) for _ in range(DRAWN)]
     taken: list[float] = []
+    masked = is_masked(games.observation_space)
     with contextlib.suppress(GameError):
-        games.reset()
+        answer: Any = (games.reset(),)
         while sum(taken) < TRIED or len(taken) < DRAWN:
+            chosen = actions[len(taken) % DRAWN]
+            if masked:
+                chosen = answer[0][MASK].argmax(axis=1)  # the first that is legal
             start = time.perf_counter()
-            games.step(actions[len(taken) % DRAWN])
+            answer = games.step(chosen)
             taken.append(time.perf_counter() - start)
     return float(np.median(taken)) / games.num_envs if taken else 0.0
 
@@ -85,7 +91,7 @@ def _playing(games: VecEnv) -> float:
 @contextlib.contextmanager
 def opened(task: Task, n_envs: int) -> Iterator[VecEnv]:
     """The environments, as training would open them."""
-    games = make_vec(task, n_envs=n_envs, seed=0)
+    games = make_opposed(task, n_envs=n_envs, seed=0)
     try:
         yield games
     finally:
