@@ -29,6 +29,11 @@ MapOption = Annotated[
     ),
 ]
 
+SourceChangeOption = Annotated[
+    list[str] | None,
+    typer.Option("--source-change", help="Customise the source, as --change does the target. Repeatable."),
+]
+
 
 def mapping(
     source: Annotated[str, typer.Argument(help="A game, or a run: its folder, its key or the key's beginning.")],
@@ -37,6 +42,7 @@ def mapping(
     action: ActionOption = None,
     pairs: MapOption = None,
     change: ChangeOption = None,
+    source_change: SourceChangeOption = None,
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -53,6 +59,8 @@ def mapping(
     before, after = task_of(source, root), task_of(target, root)
     if change:
         after = after.changed(parse_settings(change))
+    if source_change:
+        before = before.changed(parse_settings(source_change))
     told = validated(Pairing, parse_mapping(pairs, feature, action), "mapping")
     found = Mapping.between(interface_of(before), interface_of(after), told)
     report = found.report()
