@@ -98,7 +98,8 @@ def _maker(game: Game) -> Make:
         load_attribute(target, kind="game")
 
     def make(**keywords: Any) -> Any:
-        return create(game, {**game.arguments, **keywords})
+        own = {key: value for key, value in game.arguments.items() if key != "agent_indicator"}  # which is ours
+        return create(game, {**own, **keywords})
 
     return make
 

@@ -131,9 +131,11 @@ def check_end(report: Report, player: Player, first: playing.Play) -> None:
     """Episodes end, or are ended."""
     with report.part("episodes can go on until they end"):
         if first.episodes == 0 and not _limited(player.env) and not playing.ends(player):
+            several = "give the game a limit of its own, such as PettingZoo's max_cycles, unless it has one"
+            alone = "give max_episode_steps where the game is registered, or --change time_limit=500"
             report.note(
-                "no episode ended under random actions, and no time limit is known: give max_episode_steps where the "
-                "game is registered, or --change time_limit=500"
+                "no episode ended under random actions, and no time limit is known: "
+                + (several if isinstance(player, Players) else alone)
             )
 
 
