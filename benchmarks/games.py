@@ -5,7 +5,8 @@
 Each game of `benchmarks/games.toml` is trained with several seeds through the same code as `headstart train`. Trained
 agents and random ones play held-out episodes; the seed is the unit. A one-sided permutation test compares the trained
 seeds with 20 seeds of random play: the p-value is the fraction of all ways to name `seeds` of the pooled seeds
-"trained" whose mean is at least the trained one's. Runs live under `runs/` and are not trained again.
+"trained" whose mean is at least the trained one's. Runs live under `runs/` and are not trained again. What stands below
+the table of the page that is written stays there.
 """
 
 import argparse
@@ -82,6 +83,13 @@ def measure(game: str, entry: dict[str, Any], seeds: int, pool: ProcessPoolExecu
     )
 
 
+def said_below(page: Path) -> str:
+    """What a person has written below the table of a page; empty if there is none."""
+    lines = page.read_text().splitlines(keepends=True) if page.exists() else []
+    rows = [number for number, line in enumerate(lines) if line.startswith("|")]
+    return "".join(lines[rows[-1] + 1 :]) if rows else ""
+
+
 def main() -> None:
     """Print, and write, the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -105,13 +113,14 @@ def main() -> None:
             print(rows[-1], flush=True)
     if options.write:
         command = f"benchmarks/games.py --seeds {options.seeds}"
+        below = said_below(options.write)
         options.write.write_text(
             "# The listed games, trained\n\n"
             f"Made by `.venv/bin/python {command}`. Scores are mean returns over {EPISODES} held-out episodes for each "
             f"seed; random play is the mean of {RANDOM_SEEDS} seeds of {RANDOM_EPISODES} episodes; p is a one-sided "
             "permutation test with the seed as the unit. CPU s is the mean training time of one seed on one core.\n\n"
             + "\n".join(rows)
-            + "\n"
+            + f"\n{below}"
         )
 
 
