@@ -18,7 +18,10 @@ from envs.registry import EXTRA_OF_MODULE
 from envs.vector import interface, make_vec
 
 GAMES = list_games()
-FAMILIES = {"boards", "cartpole", "classic", "box2d", "minigrid", "grid", "minatar", "particles"}
+FAMILIES = {
+    *("cartpole", "classic", "box2d", "minigrid", "grid", "minatar", "atari"),
+    *("boards", "particles", "butterfly", "sisl"),
+}
 
 PLUGIN = """
 import gymnasium as gym
