@@ -4,7 +4,17 @@ from typing import Any
 
 import numpy as np
 
-from agents.compiled.stacks import CHUNK, backward, forward, give_back_relative, output, take_in, take_relative
+from agents.compiled.stacks import (
+    CHUNK,
+    FIRST,
+    LAST,
+    backward,
+    forward,
+    give_back_relative,
+    output,
+    take_in,
+    take_relative,
+)
 from agents.compiled.steps import adam, clip
 from envs.compiling import compiled
 
@@ -20,7 +30,8 @@ def look(net: Any, inputs: Any, rows: Any, q_values: Any) -> None:
     for s in range(0, rows.size, CHUNK):
         c = min(CHUNK, rows.size - s)
         take_in(inputs, rows[s : s + c], 0)
-        forward(params, layers, stacks[0], x, active, counts, relative, bases, work, 0, c)
+        stack = stacks[0]
+        forward(params, layers, stack, x, active, counts, relative, bases, work, 0, c, stack[FIRST], stack[LAST])
         q_values[s : s + c] = output(layers, stacks[0], work, counts.size, 0, c)
 
 
@@ -46,7 +57,8 @@ def aim(net: Any, inputs: Any, transitions: Any, rows: Any, discount: float, ahe
     for s in range(0, rows.size, CHUNK):
         c = min(CHUNK, rows.size - s)
         take_in(inputs, rows[s : s + c], 0)
-        forward(params, layers, stacks[0], x, active, counts, relative, bases, work, 0, c)
+        stack = stacks[0]
+        forward(params, layers, stack, x, active, counts, relative, bases, work, 0, c, stack[FIRST], stack[LAST])
         following = output(layers, stacks[0], work, counts.size, 0, c)
         for i in range(c):
             r = rows[s + i]
@@ -89,7 +101,8 @@ def begin(net: Any, moments: Any, inputs: Any, rows: Any) -> None:
     for s in range(0, rows.size, CHUNK):
         c = min(CHUNK, rows.size - s)
         take_in(inputs, rows[s : s + c], s)
-        forward(params, layers, stacks[0], x, active, counts, relative, bases, work, s, c)
+        stack = stacks[0]
+        forward(params, layers, stack, x, active, counts, relative, bases, work, s, c, stack[FIRST], stack[LAST])
 
 
 @compiled

@@ -6,6 +6,8 @@ import numpy as np
 
 from agents.compiled.stacks import (
     CHUNK,
+    FIRST,
+    LAST,
     backward,
     clear,
     forward,
@@ -148,7 +150,8 @@ def act(net: Any, inputs: Any, rows: Any, noise: Any, actions: Any, values: Any,
         c = min(CHUNK, rows.size - s)
         take_in(inputs, rows[s : s + c], 0)
         for k in range(2):
-            forward(params, layers, stacks[k], x, active, counts, relative, bases, work, 0, c)
+            stack = stacks[k]
+            forward(params, layers, stack, x, active, counts, relative, bases, work, 0, c, stack[FIRST], stack[LAST])
         logits = output(layers, stacks[0], work, capacity, 0, c)
         critic = output(layers, stacks[1], work, capacity, 0, c)
         rule_out(logits, masks, rows[s : s + c])
@@ -171,7 +174,8 @@ def look(net: Any, inputs: Any, rows: Any, log_probs: Any, values: Any) -> None:
         c = min(CHUNK, rows.size - s)
         take_in(inputs, rows[s : s + c], 0)
         for k in range(2):
-            forward(params, layers, stacks[k], x, active, counts, relative, bases, work, 0, c)
+            stack = stacks[k]
+            forward(params, layers, stack, x, active, counts, relative, bases, work, 0, c, stack[FIRST], stack[LAST])
         logits = output(layers, stacks[0], work, counts.size, 0, c)
         rule_out(logits, inputs[9], rows[s : s + c])
         log_softmax(logits, log_probs[s : s + c])

@@ -235,31 +235,13 @@ def forward(
     work: Any,
     s: int,
     c: int,
-) -> None:
-    """One stack on rows s to s + c of the inputs; every layer's outputs stay in `work`.
-
-    `work` is (n, capacity) numbers per layer: layer k's row i starts at layers[k, OUTPUT] * capacity + i * n_out.
-    """
-    forward_part(params, layers, stack, x, active, counts, relative, bases, work, s, c, stack[FIRST], stack[LAST])
-
-
-@compiled(fast=True, inner=True)
-def forward_part(
-    params: Any,
-    layers: Any,
-    stack: Any,
-    x: Any,
-    active: Any,
-    counts: Any,
-    relative: Any,
-    bases: Any,
-    work: Any,
-    s: int,
-    c: int,
     begin: int,
     end: int,
 ) -> None:
-    """Layers begin to end - 1 of one stack; what lies below them is in `work`."""
+    """Layers begin to end - 1 of one stack on rows s to s + c of the inputs; what lies below them is in `work`.
+
+    `work` is (n, capacity) numbers per layer: layer k's row i starts at layers[k, OUTPUT] * capacity + i * n_out.
+    """
     capacity = counts.size
     for index in range(begin, end):
         layer = layers[index]
@@ -372,7 +354,7 @@ def keep(net: Any, inputs: Any, rows: Any, kept: Any) -> None:
             lowest = stack[LOWEST]
             if lowest == stack[FIRST]:
                 continue
-            forward_part(params, layers, stack, x, active, counts, relative, bases, work, 0, c, stack[FIRST], lowest)
+            forward(params, layers, stack, x, active, counts, relative, bases, work, 0, c, stack[FIRST], lowest)
             n, at = layers[lowest - 1, N_OUT], layers[lowest - 1, OUTPUT] * counts.size
             for i in range(c):
                 kept[s + i, stack[KEPT] : stack[KEPT] + n] = work[at + i * n : at + (i + 1) * n]
@@ -384,17 +366,16 @@ def forward_from(net: Any, inputs: Any, kept: Any, rows: Any, k: int, s: int, c:
     params, layers, stacks, relative, bases, work = net
     x, active, counts = inputs[6], inputs[7], inputs[8]
     stack = stacks[k]
-    lowest = stack[LOWEST]
-    if kept.size == 0 or lowest == stack[FIRST]:
-        forward(params, layers, stack, x, active, counts, relative, bases, work, s, c)
-        return
-    n = layers[lowest - 1, N_OUT]
-    at = layers[lowest - 1, OUTPUT] * counts.size + s * n
-    for i in range(c):
-        row, out = kept[rows[i]], work[at + i * n : at + (i + 1) * n]
-        for j in range(n):
-            out[j] = row[stack[KEPT] + j]
-    forward_part(params, layers, stack, x, active, counts, relative, bases, work, s, c, lowest, stack[LAST])
+    begin, lowest = stack[FIRST], stack[LOWEST]
+    if kept.size > 0 and lowest > begin:
+        n = layers[lowest - 1, N_OUT]
+        at = layers[lowest - 1, OUTPUT] * counts.size + s * n
+        for i in range(c):
+            row, out = kept[rows[i]], work[at + i * n : at + (i + 1) * n]
+            for j in range(n):
+                out[j] = row[stack[KEPT] + j]
+        begin = lowest
+    forward(params, layers, stack, x, active, counts, relative, bases, work, s, c, begin, stack[LAST])
 
 
 @compiled
