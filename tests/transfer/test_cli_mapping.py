@@ -66,6 +66,29 @@ def test_a_mapping_of_other_names_and_of_lies(capsys):
     )
 
 
+def test_a_mapping_between_boards_of_one_game(capsys):
+    game, settings = "headstart/ConnectFour-v0", ["rows=4", "columns=5"]
+    changes = [word for setting in settings for word in ("--source-change", setting)]
+    assert run(["mapping", game, game, *changes]) == 0
+    assert capsys.readouterr().out == (
+        f"from {game}(rows=4, columns=5) to {game}\n"
+        "  planes carried: mine, theirs\n"
+        "  actions carried: column 2 (as column 1), column 3 (as column 2), column 4 (as column 3), "
+        "column 5 (as column 4), column 6 (as column 5)\n"
+        "  actions new in the target, which start below the carried ones: column 1, column 7\n"
+        "  cells 6×7 in the target, cropped to the source's 4×5\n"
+    )
+
+
+def test_a_mapping_between_numbers_of_agents(capsys):
+    game = "mpe2/simple_spread_v3"
+    assert run(["mapping", game, game, "--source-change", "N=2", "--change", "N=3"]) == 0
+    out = capsys.readouterr().out
+    new = "landmark_2_offset_x, landmark_2_offset_y, other_2_offset_x, other_2_offset_y, "
+    assert f"start unread: {new}other_2_communication_0, other_2_communication_1\n" in out
+    assert "other_1_communication_1\n" in out
+
+
 def test_a_mapping_from_a_run(home, capsys):
     root, key = home
     assert run(["mapping", key[:6], "headstart/CartPole-v1", "--runs", str(root)]) == 0

@@ -299,3 +299,12 @@ def test_an_algorithm_whose_layers_are_not_known_is_refused_between_other_spaces
         compose(["finetune"]).check(Crossing(config, config, Mapping.between(source, target)))
     known = config.model_copy(update={"algorithm": "td3"})
     compose(["finetune"]).check(Crossing(known, known, Mapping.between(source, target)))
+
+
+def test_new_dimensions_are_said_to_start_in_the_middle():
+    seen = spaces.Box(-1, 1, (1,), np.float32)
+    source, target = (
+        Interface(seen, spaces.Box(-1, 1, (n,), np.float32), ("where",), ("push", "turn")[:n]) for n in (1, 2)
+    )
+    lines = Mapping.between(source, target).report().lines()
+    assert "actions new in the target, which start in the middle of their ranges: turn" in lines
