@@ -5,7 +5,7 @@ from typing import Any
 
 from pettingzoo.utils.wrappers import BaseParallelWrapper
 
-from envs.parallel.conversions import Game, stepper
+from envs.parallel.conversions import Game, make_of, stepper
 from envs.parallel.pictures import SIDE, STACK, SmallGrey
 
 KAZ_FEATURES = ("distance", "offset_x", "offset_y", "heading_x", "heading_y")
@@ -17,9 +17,9 @@ PISTON_ACTIONS = ("down", "stay", "up")
 
 def knights_archers_zombies(obs_method: str = "vector", **arguments: Any) -> Game:
     """PettingZoo's knights_archers_zombies_v11: rows (entities, 5), or small grey pictures for obs_method="image"."""
-    from pettingzoo.butterfly import knights_archers_zombies_v11
-
-    game: Game = FreshSpawns(knights_archers_zombies_v11.parallel_env(obs_method=obs_method, **arguments))
+    game: Game = FreshSpawns(
+        make_of("pettingzoo.butterfly.knights_archers_zombies_v11")(obs_method=obs_method, **arguments)
+    )
     if obs_method == "image":
         game = SmallGrey(game)
     return _named(game, KAZ_FEATURES if obs_method == "vector" else None, KAZ_ACTIONS)
@@ -58,18 +58,14 @@ def cooperative_pong(**arguments: Any) -> Game:
 
     The game only draws what its agents see if a render mode is set.
     """
-    from pettingzoo.butterfly import cooperative_pong_v6
-
     arguments = {"render_mode": "rgb_array", **arguments}
-    return _screen(cooperative_pong_v6.parallel_env, PADDLE_ACTIONS, one_view=True, **arguments)
+    return _screen(make_of("pettingzoo.butterfly.cooperative_pong_v6"), PADDLE_ACTIONS, one_view=True, **arguments)
 
 
 def pistonball(**arguments: Any) -> Game:
     """PettingZoo's pistonball_v6, each piston seeing the part of the screen around it."""
-    from pettingzoo.butterfly import pistonball_v6
-
     names = ("up",) if arguments.get("continuous", True) else PISTON_ACTIONS
-    return _screen(pistonball_v6.parallel_env, names, **arguments)
+    return _screen(make_of("pettingzoo.butterfly.pistonball_v6"), names, **arguments)
 
 
 def _screen(

@@ -20,6 +20,8 @@ EXTRA_OF_MODULE = {
     "minatar": "minatar",
     "Box2D": "box2d",
     "mpe2": "particles",
+    "pettingzoo.sisl": "sisl",
+    "pymunk": "butterfly",
     "minari": "data",
     "ale_py": "atari",
     "cv2": "atari",

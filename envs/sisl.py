@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from envs.parallel.conversions import Game
+from envs.parallel.conversions import Game, make_of
 
 PURSUIT_FEATURES = ("wall", "pursuer", "evader")
 PURSUIT_ACTIONS = ("left", "right", "up", "down", "noop")
@@ -19,16 +19,12 @@ WALKER_ACTIONS = ("hip_1", "knee_1", "hip_2", "knee_2")
 
 def pursuit(**arguments: Any) -> Game:
     """PettingZoo's pursuit_v5: pursuers see planes (obs_range, obs_range, 3) around themselves."""
-    from pettingzoo.sisl import pursuit_v5
-
-    return _named(pursuit_v5.parallel_env(**arguments), PURSUIT_FEATURES, PURSUIT_ACTIONS)
+    return _named(make_of("pettingzoo.sisl.pursuit_v5")(**arguments), PURSUIT_FEATURES, PURSUIT_ACTIONS)
 
 
 def multiwalker(**arguments: Any) -> Game:
     """PettingZoo's multiwalker_v9: walkers carry a package; they die one by one with `terminate_on_fall = false`."""
-    from pettingzoo.sisl import multiwalker_v9
-
-    return _named(multiwalker_v9.parallel_env(**arguments), WALKER_FEATURES, WALKER_ACTIONS)
+    return _named(make_of("pettingzoo.sisl.multiwalker_v9")(**arguments), WALKER_FEATURES, WALKER_ACTIONS)
 
 
 def _named(game: Game, features: tuple[str, ...], actions: tuple[str, ...]) -> Game:

@@ -1,5 +1,6 @@
 """What PettingZoo offers, as a parallel game, and how it is stepped."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -8,6 +9,7 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import aec_to_parallel, aec_to_parallel_wrapper
 from pettingzoo.utils.wrappers import AssertOutOfBoundsWrapper, OrderEnforcingWrapper
 
+from envs.catalogue import import_quietly
 from envs.errors import ConfigError
 
 Game: TypeAlias = ParallelEnv[str, Any, Any]
@@ -19,6 +21,13 @@ Step: TypeAlias = Callable[[dict[str, Any]], Results]
 
 PURE = ("mpe2", "pettingzoo")
 """Packages whose games change nothing, and draw no random number, when an agent is asked what it sees."""
+
+
+def make_of(module: str) -> Callable[..., Game]:
+    """The `parallel_env` of one of PettingZoo's modules, which warn of their deprecation when they are imported."""
+    import_quietly(module, module)
+    made: Callable[..., Game] = sys.modules[module].parallel_env
+    return made
 
 
 def takes_turns(game: Any) -> bool:
