@@ -94,12 +94,12 @@ def _failed_import(wanted: str, module: str, error: BaseException, kind: str) ->
 
 def missing_module(wanted: str, error: ModuleNotFoundError, kind: str) -> MissingExtra | ConfigError:
     """The error for a module that is not there: names the extra that brings it, or the module."""
-    module = (error.name or "").partition(".")[0]
-    extra = EXTRA_OF_MODULE.get(module)
-    if extra is not None:
-        return MissingExtra(
-            f"{kind} {wanted!r} needs the package {module!r}: install it with pip install 'headstart[{extra}]'"
-        )
+    missing = f"{error.name}."
+    for module, extra in EXTRA_OF_MODULE.items():
+        if missing.startswith(f"{module}."):
+            return MissingExtra(
+                f"{kind} {wanted!r} needs the package {module!r}: install it with pip install 'headstart[{extra}]'"
+            )
     return ConfigError(
         f"{kind} {wanted!r}: there is no module {error.name!r}; is it installed, or in the current folder?"
     )

@@ -27,7 +27,7 @@ from agents.networks import architecture
 from agents.ppo import PPO
 from envs.errors import ConfigError, HeadstartError, MissingExtra, UnknownName
 from envs.task import Task
-from tests.agents.toys import BOX, DISCRETE, quiet, toys
+from tests.agents.toys import BOX, DISCRETE, moves, quiet, toys
 
 CARTPOLE, PENDULUM = Task(game="CartPole-v1"), Task(game="Pendulum-v1")
 NAMES = sorted(ACTION_SPACES)
@@ -52,7 +52,8 @@ def test_resolved_hyperparameters_are_complete_plain_json_and_build_a_learner(na
     assert set(resolved) == set(parameters(ALGORITHMS.load(name)))
     assert resolve(task_for(name), name, resolved) == resolved
     small = {"buffer_size": 100} if "buffer_size" in resolved else {}
-    venv = toys(space_for(name), n_envs=resolved["n_envs"])
+    n_envs = resolved["n_envs"]
+    venv = moves(n_envs=n_envs) if name == "maskable-ppo" else toys(space_for(name), n_envs=n_envs)
     learner = build_learner(name, venv, resolved | small, seed=0)
     assert type(learner) is ALGORITHMS.load(name)
     policy = build_policy(name, architecture(resolved), learner.observation_space, learner.action_space)
@@ -271,7 +272,7 @@ def test_the_seed_decides_the_training() -> None:
 
 
 def test_on_policy_algorithms_are_known() -> None:
-    assert [name for name in NAMES if on_policy(name)] == ["a2c", "ppo", "sb3-ppo", "trpo"]
+    assert [name for name in NAMES if on_policy(name)] == ["a2c", "maskable-ppo", "ppo", "sb3-ppo", "trpo"]
     with pytest.raises(UnknownName):
         on_policy("nothing")
 
