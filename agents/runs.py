@@ -183,6 +183,25 @@ def find_run(ref: str | Path, root: Path) -> Run:
     raise did_you_mean("run", name, keys)
 
 
+def find_finished(ref: str | Path, root: Path, where: str | None = None) -> Run:
+    """The finished run of a folder, a key or a key's beginning, which must be among those of `root`.
+
+    `where` it is asked for is said before what is wrong with it. Raises as `find_run` does, and CheckpointError for a
+    run that is not finished or is somewhere else, or for a policy without its run.
+    """
+    said = "" if where is None else f"{where}: "
+    if is_policy(ref):
+        raise CheckpointError(f"{said}{ref} is a policy without its run; expected a run folder, a key or its beginning")
+    run = find_run(ref, root)
+    if not run.done:
+        raise CheckpointError(f"{said}run {run.key} is {run.state}; expected a finished run: train it to its end first")
+    if run.path.resolve().parent != root.resolve():
+        raise CheckpointError(
+            f"{said}run {run.path} is not under {root}, where runs live: give --runs {run.path.parent}, or copy it"
+        )
+    return run
+
+
 def remove(run: Run) -> int:
     """Delete a run's folder; the bytes freed. Raises ConfigError while it is being trained."""
     if not (run.path / "config.json").is_file():
@@ -211,6 +230,11 @@ def prune(root: Path) -> list[Run]:
     return pruned
 
 
+def is_policy(ref: str | Path) -> bool:
+    """Whether a name is that of a policy folder or of a file such as a zip, and not of a run."""
+    return Path(ref).is_file() or (Path(ref) / "policy.json").is_file()
+
+
 def find_policy(ref: str | Path, root: Path, *, step: int | None = None, task: Task | None = None) -> Policy:
     """The policy of whatever names one: a run folder, a key or its beginning, a policy folder or a zip.
 
@@ -221,7 +245,7 @@ def find_policy(ref: str | Path, root: Path, *, step: int | None = None, task: T
         task: what a zip plays.
     """
     path = Path(ref)
-    if path.is_file() or (path / "policy.json").is_file():
+    if is_policy(path):
         if step is not None:
             raise ConfigError(f"{path} holds one policy: a step can be asked of a run only")
         return load_policy(path, task=task)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.runs import Run, find_run
+from agents.runs import Run, find_finished
 from envs.catalogue import find_game
-from envs.errors import CheckpointError, ConfigError
+from envs.errors import ConfigError
 from envs.task import Task
 from envs.turns.making import AGAINST, OPPONENT, opponents
 from envs.turns.opponents import FIXED, learnt
@@ -59,12 +59,4 @@ def opposing_run(spec: str, root: Path) -> Run:
     reference = spec.removeprefix(PREFIX)
     if not reference:
         raise ConfigError(f"opponent {spec!r} names no run: expected run:KEY")
-    run = find_run(reference, root)
-    if run.path.resolve().parent != root.resolve():
-        raise CheckpointError(
-            f"opponent {spec!r} is not under {root}, where the runs of this training live: expected one of these; "
-            "give --runs, or copy the run there"
-        )
-    if not run.done:
-        raise CheckpointError(f"opponent {spec!r}: run {run.key} is {run.state}, expected a finished one")
-    return run
+    return find_finished(reference, root, f"opponent {spec!r}")

@@ -199,7 +199,7 @@ TYPED = [
     (["transfer", "nosuch", LONG], "unknown run 'nosuch'"),
     (["transfer", "aaaa", LONG], "run 'aaaa' is ambiguous: 2 keys begin so"),
     (["transfer", "good.zip", LONG], "good.zip is a policy without its run"),
-    (["transfer", "b5", LONG, "--runs", "damaged"], "run b5 is unfinished; expected a finished one"),
+    (["transfer", "b5", LONG, "--runs", "damaged"], "run b5 is unfinished; expected a finished run"),
     (["transfer", "aaaa0000", LONG, "--by", "finetun"], "did you mean 'finetune'"),
     (["transfer", "aaaa0000", LONG, "--option", "finetune.freez=1"], "did you mean 'freeze'"),
     (["transfer", "aaaa0000", "Pendulum-v1"], "the actions do not map: the source has Discrete(2) of left, right"),

@@ -147,5 +147,5 @@ def test_a_source_that_is_not_there_or_not_finished(home, tmp_path):
         train_run(carried(run_config(), configs["ppo"], ["shape"]), tmp_path)
     shutil.copytree(root / configs["ppo"].key(), tmp_path / configs["ppo"].key())
     (tmp_path / configs["ppo"].key() / "DONE").unlink()
-    with pytest.raises(CheckpointError, match="is unfinished: expected a finished one"):
+    with pytest.raises(CheckpointError, match="is unfinished; expected a finished run"):
         train_run(carried(run_config(), configs["ppo"], ["shape"]), tmp_path)

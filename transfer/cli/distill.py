@@ -56,14 +56,13 @@ def distill(
     from pathlib import Path
 
     from agents.config import Evaluation
-    from agents.runs import runs_root
+    from agents.runs import find_finished, runs_root
     from envs.errors import ConfigError
     from envs.task import Task
     from transfer.carry import check
     from transfer.cli.console import emit_json, parse_settings, say
     from transfer.cli.mapping import parse_pairs
     from transfer.cli.running import summary, train_with_progress
-    from transfer.cli.transfer import finished_run
     from transfer.distillation.spec import StudentSpec, common_task, distillation_run
 
     if steps < 1:
@@ -71,7 +70,7 @@ def distill(
             f"--steps: found {steps}: the distillation set would be empty; expected at least 1 transition"
         )
     root = runs_root(runs)
-    sources = [finished_run(ref, root) for ref in teachers]
+    sources = [find_finished(ref, root) for ref in teachers]
     if len({source.key for source in sources}) < len(sources):
         raise ConfigError(
             "the same run is given twice: give each teacher once, and --option weights=[2, 1] to weigh them"

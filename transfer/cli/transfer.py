@@ -1,16 +1,11 @@
 """`headstart transfer RUN GAME`: carry a trained policy into another game and train on, one run a seed."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from transfer.cli.console import ChangeOption, JsonOption, RunsOption, SetOption
 from transfer.cli.mapping import ActionOption, FeatureOption
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from agents.runs import Run
 
 OptionOption = Annotated[
     list[str] | None,
@@ -57,7 +52,7 @@ def transfer(
     """Carry a trained policy into another game and train on. A run that is finished already is not trained again."""
     from agents.algorithms import resolve
     from agents.config import Evaluation, RunConfig
-    from agents.runs import runs_root
+    from agents.runs import find_finished, runs_root
     from envs.task import Task
     from envs.validation import validated
     from transfer.carry import Carry, carrying, check
@@ -65,7 +60,7 @@ def transfer(
     from transfer.cli.running import parse_seeds, summary, train_with_progress
 
     root = runs_root(runs)
-    source = finished_run(run, root)
+    source = find_finished(run, root)
     task = Task.customised(game, parse_settings(change))
     algorithm = algo or source.config.algorithm
     document = {
@@ -104,23 +99,6 @@ def transfer(
             say(f"seed {config.seed}: {first:.2f} before the first step → {last:.2f}   {finished[-1]['path']}")
     if json:
         emit_json({"source": source.key, "methods": list(carry.by), "mapping": report.to_json(), "runs": finished})
-
-
-def finished_run(ref: str, root: "Path") -> "Run":
-    """The source's run. Raises UnknownName, or CheckpointError unless it is finished and where runs live."""
-    from pathlib import Path
-
-    from agents.runs import find_run
-    from envs.errors import CheckpointError
-
-    if Path(ref).is_file() or (Path(ref) / "policy.json").is_file():
-        raise CheckpointError(f"{ref} is a policy without its run; expected a run folder, a key or its beginning")
-    run = find_run(ref, root)
-    if run.state != "done":
-        raise CheckpointError(f"run {run.key} is {run.state}; expected a finished one: train it to its end first")
-    if run.path.resolve().parent != root.resolve():
-        raise CheckpointError(f"run {run.path} is not in {root}, where runs live: give --runs {run.path.parent}")
-    return run
 
 
 def parse_methods(by: str, options: dict[str, Any]) -> list[dict[str, Any]]:

@@ -198,11 +198,11 @@ def check_against(task: "Task", settings: dict[str, object]) -> "Task":
 
 def find(reference: str, root: Path, step: int | None, game: str | None) -> tuple[str, list[str], "Policy"]:
     """A title, the details that tell two of a title apart, and the policy."""
-    from agents.runs import find_policy, find_run
+    from agents.runs import find_policy, find_run, is_policy
     from envs.task import Task
 
     path = Path(reference)
-    if path.is_file() or (path / "policy.json").is_file() or path.suffix == ".zip":
+    if is_policy(path) or path.suffix == ".zip":
         task = Task(game=game) if game is not None else None
         policy = find_policy(reference, root, step=step, task=task)
         return f"{policy.algorithm} · {path.name}", [], policy

@@ -10,13 +10,13 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.algorithms import check_action_space, on_policy
 from agents.config import RunConfig
+from agents.runs import find_finished
 from envs.errors import GameError
 from envs.masks import MASK, is_masked
 from envs.task import Task
 from transfer.carry import carry_of
 from transfer.carry import check as check_carried
 from transfer.opposing import make_opposed
-from transfer.study.given import finished
 from transfer.study.plan import Plan, naming
 from transfer.study.spec import SCRATCH, SOURCE
 
@@ -55,7 +55,7 @@ def _check_arms(plan: Plan) -> None:
     for name, config in first.items():
         if config.transfer is not None and name != SOURCE:
             with naming(f"arms.{name}"):
-                others = [finished(each.source, plan.root, "further").config for each in carry_of(config).further]
+                others = [find_finished(each.source, plan.root, "further").config for each in carry_of(config).further]
                 check_carried(config, plan.source_config, others)
 
 

@@ -3,27 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from agents.runs import Run, find_run
-from envs.errors import CheckpointError, ConfigError
+from agents.runs import Run, find_finished
+from envs.errors import ConfigError
 from transfer.study.spec import Study
-
-
-def finished(ref: str, root: Path, where: str) -> Run:
-    """A finished run under `root`, by key or folder; `where` the study names it is said.
-
-    Raises UnknownName or CheckpointError.
-    """
-    run = find_run(ref, root)
-    if run.state != "done":
-        raise CheckpointError(f"{where}: {run.path} is {run.state}; expected a finished run")
-    if run.path.resolve().parent != root.resolve():
-        raise CheckpointError(f"{where}: {run.path} is not under {root}; expected a run of --runs {root}")
-    return run
 
 
 def further(study: Study, arm: str, root: Path) -> list[Run]:
     """The teachers of an arm besides the source. Raises UnknownName, CheckpointError, or ConfigError for one twice."""
-    runs = [finished(ref, root, "further") for ref in study.arms[arm].further]
+    runs = [find_finished(ref, root, "further") for ref in study.arms[arm].further]
     if len({run.key for run in runs}) < len(runs):
         raise ConfigError("further: a run is named twice; name each once, and weigh them by the method's weights")
     return runs

@@ -10,7 +10,7 @@ from typing import Any
 
 from agents.algorithms import resolve
 from agents.config import Evaluation, RunConfig
-from agents.runs import Run
+from agents.runs import Run, find_finished
 from agents.selfplay.references import resolved
 from envs.catalogue import find_game
 from envs.errors import CheckpointError, ConfigError, HeadstartError
@@ -20,7 +20,7 @@ from transfer.carry import Carry, carrying
 from transfer.controls import Variant, variants
 from transfer.statistics import LEVEL, correction, smallest_p
 from transfer.study.fairness import unlike
-from transfer.study.given import finished, further, uncounted
+from transfer.study.given import further, uncounted
 from transfer.study.spec import SCRATCH, SOURCE, Study
 
 
@@ -197,7 +197,7 @@ def naming(where: str) -> Iterator[None]:
 
 def source_run(study: Study, root: Path) -> Run:
     """The finished run that a study names as its source. Raises UnknownName or CheckpointError."""
-    return finished(str(study.source.run), root, "source.run")
+    return find_finished(str(study.source.run), root, "source.run")
 
 
 @dataclass(frozen=True)
