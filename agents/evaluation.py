@@ -35,6 +35,7 @@ from envs.interface import Interface
 from envs.scoring import scored
 from envs.task import Task
 from envs.turns.making import evaluated
+from envs.turns.vector import TurnsVecEnv
 from envs.vector import interface as interface_of
 from envs.vector import make_vec, seed_each
 
@@ -111,6 +112,8 @@ class Evaluator:
             self.venv: VecEnv = make_vec(self.task, n_envs=episodes)
             self.interface = interface_of(self.venv)
             self._settle(root)
+            if isinstance(self.venv.unwrapped, TurnsVecEnv):
+                self.venv.unwrapped.once = True  # no opponent thinks about games that nobody counts
         self.agents = self.venv.num_envs // episodes  # slots of one copy lie side by side
 
     def _settle(self, root: Path | None) -> None:

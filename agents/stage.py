@@ -19,6 +19,7 @@ from envs.errors import ConfigError, HeadstartError
 from envs.guard import blamed
 from envs.interface import Interface
 from envs.parallel import ParallelVecEnv
+from envs.scoring import scored
 from envs.task import Task
 from envs.turns.making import evaluated
 from envs.turns.vector import TurnsVecEnv
@@ -64,7 +65,7 @@ def open_stage(task: Task, seed: int = 0, *, text: bool = False, root: Path | No
 
     Raises what `make_vec` raises.
     """
-    task = evaluated(task)
+    task = scored(evaluated(task))
     stage = _stage(_opened(task, seed), task, root)
     if not text or "ansi" not in stage.modes:
         return stage

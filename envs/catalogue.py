@@ -225,15 +225,20 @@ def _made(name: str, family: str, target: str) -> Game:
 
 
 def _of_a_module(name: str) -> Game | None:
-    """The game that `module:function` makes, if there is such a thing and it makes one."""
+    """The game that `module:function` makes, if there is such a thing. Raises ConfigError if it makes no game."""
     from envs.factories import kind_of
 
     module, _, path = name.partition(":")
     found: Any = import_module(module, name, "game")
     for part in path.split("."):
         found = getattr(found, part, None)
-    if not callable(found) or not kind_of(found).playable:
+    if not callable(found):
         return None
+    if not kind_of(found).playable:
+        raise ConfigError(
+            f"game {name!r} makes nothing that can be played: expected a gymnasium.Env, or a PettingZoo ParallelEnv or "
+            "AECEnv"
+        )
     return replace(_made(name, "unlisted", name), summary=f"made by {name}", listed=False)
 
 

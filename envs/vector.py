@@ -232,12 +232,17 @@ def _boards(task: Task, game: Game, n_envs: int, render: Render) -> VecEnv:
 
 
 def _agents(task: Task, game: Game, n_envs: int, render: Render) -> VecEnv:
-    if not task.change.nothing:
-        raise ConfigError(f"game {task.game!r} has several agents: changes are for single-agent games; leave them out")
+    asked = sorted(task.change.model_dump(exclude_defaults=True).keys() - {"time_limit"})
+    if asked:
+        raise ConfigError(
+            f"game {task.game!r} has several agents: the change {asked[0]!r} is for single-agent games, leave it out; "
+            "'time_limit' and the game's arguments can be changed"
+        )
     from envs.parallel import ParallelVecEnv
 
     entry = load_attribute(game.entry or "", kind="game")
     arguments = _arguments(game, task, render)
+    arguments.pop("max_episode_steps", None)
     indicator = False if "agent_indicator" in _parameters(entry) else arguments.pop("agent_indicator", False)
     if not isinstance(indicator, bool):
         raise ConfigError(f"game {task.game!r}: agent_indicator is {indicator!r}, expected true or false")
@@ -247,7 +252,9 @@ def _agents(task: Task, game: Game, n_envs: int, render: Render) -> VecEnv:
             return entry(**arguments)
 
     with _creating(task):
-        venv = ParallelVecEnv(factory, n_envs, name=task.game, agent_indicator=indicator)
+        venv = ParallelVecEnv(
+            factory, n_envs, name=task.game, agent_indicator=indicator, time_limit=task.change.time_limit
+        )
     game = named(game, venv.metadata or {})
     if indicator and game.features is not None:
         game = replace(game, features=(*game.features, *(f"is_{agent}" for agent in venv.agents)))

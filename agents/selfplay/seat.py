@@ -32,10 +32,13 @@ class OneSeat:
     def reset(self, seed: int) -> dict[str, Array]:
         """Begin an episode, those who sit before the seat having moved."""
         self._venv.seed(seed)
-        self._replies = []
         self._earned = 0.0
+        played, names = list[int](), move_names(self._games)
+        self._venv.on_reply = lambda _, actions: played.append(int(actions[0]))
         observations = self._venv.reset()
+        self._venv.on_reply = None
         self._plies = int(self._venv.get_state()["plies"][0])
+        self._replies = [names[action] for action in played[len(played) - self._plies :]]  # of the last try alone
         return observations
 
     def step(self, actions: np.ndarray) -> tuple[dict[str, Array], float, bool, bool]:

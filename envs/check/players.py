@@ -89,8 +89,18 @@ class Players(Player):
         return self.env.observation_space(agent), self.env.action_space(agent)
 
     def living(self) -> tuple[str, ...]:
-        """The agents who act next."""
-        return tuple(self.env.agents)
+        """The agents who act next. Raises Broken for strangers."""
+        living = tuple(self.env.agents)
+        strangers = [agent for agent in living if agent not in self.agents]
+        if strangers:
+            raise Broken(
+                Fault(
+                    f"the agents {', '.join(map(repr, strangers))} appeared, who are not of possible_agents",
+                    "agents of possible_agents alone",
+                    "name them in possible_agents and let them begin with the others",
+                )
+            )
+        return living
 
     def _joint(self, actions: Mapping[str, Any]) -> Any:
         return dict(actions)

@@ -27,10 +27,11 @@ class Team:
         game: a PettingZoo parallel game.
         layout: the shared spaces.
         name: of the game, for messages.
+        time_limit: steps after which an episode is truncated for all who still play.
     """
 
-    def __init__(self, game: Game, layout: Layout, name: str) -> None:
-        self.game, self.layout, self.name = game, layout, name
+    def __init__(self, game: Game, layout: Layout, name: str, time_limit: int | None = None) -> None:
+        self.game, self.layout, self.name, self.time_limit = game, layout, name, time_limit
         self.agents = layout.agents
         self.roster: list[int] = []
         """Who plays, by their places among possible_agents."""
@@ -78,7 +79,7 @@ class Team:
             with blamed(self.name, lambda: f"at step {self.steps} of an episode (actions {_shown(chosen)})"):
                 raise
         ends: list[End] = []
-        put, one = self.layout.put, 0
+        put, one, first = self.layout.put, 0, len(infos)
         for index in range(len(agents)):
             if one >= len(roster) or roster[one] != index:
                 self.layout.blank(rows, index)
@@ -108,6 +109,12 @@ class Team:
             self.roster = [index for index in roster if index not in over]
         if len(left) != len(self.roster) or any(agents[i] != agent for i, agent in zip(self.roster, left, strict=True)):
             self._compare(left, chosen)
+        if self.steps == self.time_limit and self.roster:
+            for index in self.roster:
+                infos[first + index]["TimeLimit.truncated"] = True
+                ends.append(End(index, True))
+            ends.sort()
+            self.roster = []
         return ends
 
     def _compare(self, left: Sequence[str], played: Mapping[str, Any]) -> None:

@@ -42,6 +42,7 @@ class ParallelVecEnv(VecEnv):
         n_copies: how many copies.
         name: of the game, for messages.
         agent_indicator: whether each agent sees, beside what it sees, a one-hot number of who it is.
+        time_limit: steps after which an episode is truncated for all who still play.
 
     Raises:
         ConfigError: the agents' spaces are of kinds that one policy cannot share.
@@ -56,9 +57,10 @@ class ParallelVecEnv(VecEnv):
         *,
         name: str = "PettingZoo's",
         agent_indicator: bool = False,
+        time_limit: int | None = None,
     ) -> None:
         first = parallel(make())
-        self.name = name
+        self.name, self.time_limit = name, time_limit
         self.layout = Layout(first, agent_indicator=agent_indicator, masks_in_infos=_shows_masks(first))
         self.agents = self.layout.agents
         self.teams: list[Team] = []
@@ -82,7 +84,7 @@ class ParallelVecEnv(VecEnv):
     @copies.setter
     def copies(self, games: Sequence[Game]) -> None:
         """Other games, or the same ones brought back from a file. Who plays in them is `idle`'s to say."""
-        self.teams = [Team(game, self.layout, self.name) for game in games]
+        self.teams = [Team(game, self.layout, self.name, self.time_limit) for game in games]
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Seeds for the next reset, one a slot: copy k's agents share s + k."""

@@ -56,6 +56,8 @@ class TurnGames(Protocol):
     names: Names
     hidden: bool
     """Whether a player does not see all that is there, as in poker."""
+    searchable: bool
+    """Whether `search` finds positions."""
 
     def reset(self, boards: Array, generators: Sequence[np.random.Generator]) -> None:
         """Begin anew on the boards (M,) int64, with a generator for each of the M, which it keeps for chance."""

@@ -17,7 +17,7 @@ SOON = 1000
 """A win is worth 1/SOON more for each ply that it comes sooner, and a loss less for each that it comes later."""
 
 
-class _Searcher:
+class Searcher:
     """Looks at one position after the other."""
 
     name: str
@@ -32,28 +32,37 @@ class _Searcher:
         generators: Sequence[np.random.Generator],
     ) -> Array:
         """The best action found on each of the boards (M,): (M,) int64. Raises ConfigError where it cannot search."""
+        self.check(games)
+        found = []
+        for board, generator in zip(boards.tolist(), generators, strict=True):
+            position = games.search(board)
+            if position is None:
+                raise self._no_twin(games)
+            found.append(position.ours(self.best(position, generator)))
+        return np.array(found, dtype=np.int64)
+
+    def check(self, games: TurnGames) -> None:
+        """Raises ConfigError for games in which it cannot search, or would see what is hidden from a player."""
         if games.hidden:
             raise ConfigError(
                 f"opponent {self.name!r} would see what is hidden in {games.name}: "
                 "expected one that looks at observations only, such as 'random'"
             )
-        found = []
-        for board, generator in zip(boards.tolist(), generators, strict=True):
-            position = games.search(board)
-            if position is None:
-                raise ConfigError(
-                    f"opponent {self.name!r} searches in OpenSpiel's states, and OpenSpiel has no twin of "
-                    f"{games.name}: expected 'random', 'first' or 'module:function'"
-                )
-            found.append(position.ours(self.best(position, generator)))
-        return np.array(found, dtype=np.int64)
+        if not games.searchable:
+            raise self._no_twin(games)
+
+    def _no_twin(self, games: TurnGames) -> ConfigError:
+        return ConfigError(
+            f"opponent {self.name!r} searches in OpenSpiel's states, and OpenSpiel has no twin of "
+            f"{games.name}: expected 'random', 'first' or 'module:function'"
+        )
 
     def best(self, position: Search, generator: np.random.Generator) -> int:
         """OpenSpiel's action."""
         raise NotImplementedError
 
 
-class Scripted(_Searcher):
+class Scripted(Searcher):
     """Wins if it can, else plays a random move after which the other cannot win at once, else a random move."""
 
     name = "scripted"
@@ -81,7 +90,7 @@ def _loses(state: Any, player: int) -> bool:
     return any(child.is_terminal() and child.player_return(player) < 0 for child in children)
 
 
-class MCTS(_Searcher):
+class MCTS(Searcher):
     """OpenSpiel's MCTSBot: UCT with random rollouts, proven wins and losses backed up.
 
     Args:
@@ -111,7 +120,7 @@ class MCTS(_Searcher):
         return int(bot.step(position.state))
 
 
-class Minimax(_Searcher):
+class Minimax(Searcher):
     """Alpha-beta search to a depth; beyond it a position counts as a draw.
 
     Wins are taken as soon, losses as late as can be; of equally good moves one is drawn.

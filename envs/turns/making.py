@@ -9,7 +9,7 @@ from envs.errors import ConfigError
 from envs.registry import load_attribute
 from envs.task import Task
 from envs.turns.games import Names, TurnGames
-from envs.turns.opponents import find_pool, learnt
+from envs.turns.opponents import check_searches, find_pool, learnt
 from envs.turns.vector import TurnsVecEnv
 
 OPPONENT, AGAINST = "opponent", "against"
@@ -54,12 +54,18 @@ def make_boards(
             "leave it out; 'time_limit' (plies of all players) and the game's arguments can be changed"
         )
     names = opponents(task)
-    opponents(task, AGAINST)  # what is wrong with it is said now, not at the first evaluation
+    judges = opponents(task, AGAINST)  # what is wrong with it is said now, not at the first evaluation
     pool = None if any(map(learnt, names)) else find_pool(names)
     arguments = {name: value for name, value in task.arguments.items() if name not in DEFAULTS}
     with creating(task):
-        games = games_of(game, n_boards, {**game.arguments, **arguments})
+        try:
+            games = games_of(game, n_boards, {**game.arguments, **arguments})
+        except ConfigError as error:
+            if task.game in str(error):
+                raise
+            raise ConfigError(f"game {task.game!r}: {error}") from error
     games.name = task.game
+    check_searches([*names, *judges], games)
     return TurnsVecEnv(games, names, pool, task.change.time_limit, render_mode)
 
 

@@ -204,6 +204,13 @@ def find_pool(specs: str | Sequence[str]) -> FixedPool:
     return FixedPool([find_opponent(spec) for spec in ([specs] if isinstance(specs, str) else specs)])
 
 
+def check_searches(specs: Sequence[str], games: TurnGames) -> None:
+    """Raises ConfigError where one of those named searches, and cannot on these boards. Nobody's function is called."""
+    for spec in specs:
+        if spec.partition(":")[0] in FIXED and isinstance(found := find_opponent(spec), lookahead.Searcher):
+            found.check(games)
+
+
 def chosen(
     opponent: Opponent, games: TurnGames, boards: Array, players: Array, generators: Sequence[np.random.Generator]
 ) -> Array:

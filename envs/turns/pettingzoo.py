@@ -51,7 +51,7 @@ class PettingZooGames:
         shape = self.observation_space.shape or ()
         said = names or Names()
         self.names = Names(said.features, said.actions, said.anchor, said.cells or cells_of(said, shape))
-        self.twin = twin
+        self.twin, self.searchable = twin, twin is not None
         self._board_like = len(shape) == 3 and shape[-1] == 2
         self._to_move = np.full(n_boards, OVER, dtype=np.int64)
         self._cut = np.zeros(n_boards, dtype=bool)
@@ -159,6 +159,11 @@ class PettingZooGames:
         with self._blamed(board):
             env.step(action)
             rewards = dict(env.rewards)
+        if action is not None and (silent := before.intersection(env.agents) - rewards.keys()):
+            raise GameError(
+                f"game {self.name!r} gave no reward for {_named(silent)} after {len(self._moves[board])} plies; "
+                "expected one in rewards for each of its agents"
+            )
         for player, agent in enumerate(self.agents):
             self._returns[board, player] += float(rewards.get(agent, 0.0)) if action is not None else 0.0
         if not np.isfinite(self._returns[board]).all():

@@ -6,7 +6,7 @@ among it, is in the reward of the step in which they were made.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -65,6 +65,11 @@ class TurnsVecEnv(VecEnv):
         self._lengths = np.zeros(n_boards, dtype=np.int64)
         self._actions = np.zeros(n_boards, dtype=np.int64)
         self._masks = np.zeros((n_boards, games.n_actions), dtype=np.int8)
+        self.once = False
+        """Whether a board whose episode is over rests until the next reset, as evaluations want it."""
+        self._resting = np.zeros(n_boards, dtype=bool)
+        self.on_reply: Callable[[Array, Array], None] | None = None
+        """Called with boards (M,) and the actions (M,) that opponents are about to play there."""
         self._begun = False
         self._started = time.time()
         self.metadata = {"render_modes": ["rgb_array", "ansi"]}
@@ -90,6 +95,7 @@ class TurnsVecEnv(VecEnv):
                 self.seats[board] = seed % self.games.n_players
                 self.against[board] = seed // self.games.n_players % len(pool.opponents)
         boards = np.arange(self.num_envs)
+        self._resting[:] = False
         with blamed(self.games.name, lambda: "at the reset of its boards"):
             self._begin(boards, drawn=[not known for known in seeded])
         self._begun = True
@@ -102,7 +108,7 @@ class TurnsVecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
-        """One step of every board; those whose episode ends begin the next in it."""
+        """One step of every board; those whose episode ends begin the next in it, or rest (`once`)."""
         step = self.step_arrays(self._actions)
         return step.observations, step.rewards, step.dones, list(step.infos)
 
@@ -114,16 +120,15 @@ class TurnsVecEnv(VecEnv):
     def _step(self, actions: Array) -> Stepped:
         if not self._begun:
             raise ConfigError(f"game {self.games.name!r} is stepped before its first reset: call reset()")
-        boards = np.arange(self.num_envs)
         self._check(actions)
-        self.games.apply(boards, actions)
-        self._plies += 1
-        self._lengths += 1
+        boards = np.flatnonzero(~self._resting)
+        self.games.apply(boards, actions[boards])
+        self._plies[boards] += 1
+        self._lengths[boards] += 1
         self._reply(boards)
         gains = self._gains()
-        to_move = self.games.to_move()
-        over = to_move == OVER
-        cut = np.where(over, False, self._late())
+        over = (self.games.to_move() == OVER) & ~self._resting
+        cut = self._late() & ~over & ~self._resting
         cut[over] = self.games.cut(np.flatnonzero(over))
         ended = np.flatnonzero(over | cut)
         infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
@@ -138,7 +143,10 @@ class TurnsVecEnv(VecEnv):
         if len(ended):
             for board, earned in zip(ended.tolist(), self._earned[ended].tolist(), strict=True):
                 self._pool().ended(int(self.against[board]), earned)
-            self._begin(ended, drawn=[True] * len(ended))
+            if self.once:
+                self._resting[ended] = True
+            else:
+                self._begin(ended, drawn=[True] * len(ended))
         return Stepped(
             self._observations(), gains.astype(np.float32), over | cut, ended, cut[ended], last, records, [], infos
         )
@@ -174,6 +182,8 @@ class TurnsVecEnv(VecEnv):
                 mine = self.against[boards] == index
                 drawn = [self.generators[board] for board in boards[mine].tolist()]
                 actions = chosen(opponents[index], self.games, boards[mine], movers[mine], drawn)
+                if self.on_reply is not None:
+                    self.on_reply(boards[mine], actions)
                 self.games.apply(boards[mine], actions)
             self._plies[boards] += 1
 
@@ -208,6 +218,7 @@ class TurnsVecEnv(VecEnv):
     def _observations(self) -> dict[str, Array]:
         boards = np.arange(self.num_envs)
         self._masks = self.games.masks(boards)
+        self._masks[self._resting] = 1
         return {SEEN: self.games.observe(boards, self.seats), MASK: self._masks.copy()}
 
     def _last(self, boards: Array) -> dict[str, Array]:
@@ -269,6 +280,7 @@ class TurnsVecEnv(VecEnv):
         if self.pool is not None and state["pool"] is not None:
             self.pool.restore(state["pool"])
         self._begun = True
+        self._resting[:] = False
         return self._observations()
 
     def close(self) -> None:

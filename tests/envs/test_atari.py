@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from agents.evaluation import Evaluator
 from agents.networks import policy_kwargs
+from agents.stage import open_stage
 from envs.atari.single import AtariEnv
 from envs.atari.vector import AtariVectorEnv
 from envs.batched import BatchedVecEnv
@@ -131,6 +132,19 @@ def test_evaluation_plays_whole_games_for_raw_rewards() -> None:
     assert scored(Task(game="CartPole-v1")) == Task(game="CartPole-v1")
     with Evaluator(task, episodes=1, mode="sampled") as evaluator:
         assert evaluator.task == scored(task)
+
+
+def test_whole_games_are_watched() -> None:
+    """For raw rewards, too: what is watched is what is scored."""
+    stage = open_stage(Task(game="ALE/Breakout-v5", arguments=LIVES))
+    seen, steps, over = stage.reset(0), 0, False
+    rng = np.random.default_rng(0)
+    while not over:
+        seen, _, terminated, truncated = stage.step(rng.integers(0, 4, 1))
+        steps, over = steps + 1, terminated or truncated
+    assert isinstance(seen, np.ndarray)
+    assert 100 < steps <= 300
+    stage.close()
 
 
 def test_a_batch_s_state_can_be_put_back() -> None:

@@ -517,6 +517,17 @@ class OneVanishes(Pair):
         return results
 
 
+class StrangerAppears(Pair):
+    def step(self, actions: dict[str, int]) -> Any:
+        results = super().step({agent: action for agent, action in actions.items() if agent != "z"})
+        if self.time == 4:
+            self.agents = ["a", "b", "z"]
+        return results
+
+    def seen(self) -> dict[str, np.ndarray]:
+        return {**super().seen(), "z": np.zeros(1, np.float32)}
+
+
 class Unequal(Pair):
     _other = spaces.Discrete(3)
 
@@ -542,6 +553,7 @@ class NoDictionaries(Pair):
     ("game", "pattern"),
     [
         (OneVanishes, "let 'b' vanish from its agents without termination or truncation"),
+        (StrangerAppears, "the agents 'z' appeared, who are not of possible_agents"),
         (OfOtherKinds, "the actions of 'b' .* differ from those of 'a'"),
         (NanForOne, r"the observation of b at reset\(seed=1\) holds NaN at entry 0"),
         (NoDictionaries, "a list was returned at step 1 .*a dictionary from agents to values"),

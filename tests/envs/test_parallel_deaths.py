@@ -246,6 +246,21 @@ def test_a_death_ends_its_slot_at_once_and_the_slot_idles() -> None:
     assert not venv.idle.any()
 
 
+def test_a_time_limit_truncates_who_is_left() -> None:
+    """A terminated agent stays terminated, and the copy begins its next episode in the same step."""
+    venv = ParallelVecEnv(lambda: Toy((1, 2, 9)), 2, time_limit=2)
+    for _ in range(2):
+        venv.reset()
+        _, _, dones, _ = venv.step(np.zeros(6, dtype=int))
+        assert dones.tolist() == [True, False, False] * 2
+        step = stepped(venv, np.zeros(6, dtype=int))
+        assert step.dones.all()
+        assert step.ended.tolist() == [1, 2, 4, 5]
+        assert step.cut.tolist() == [False, True] * 2
+        assert [record["l"] for record in step.records] == [2] * 4
+        assert not venv.idle.any()
+
+
 def test_slots_that_idled_are_not_among_those_that_ended() -> None:
     venv = ParallelVecEnv(lambda: Toy((1, 2)), 2)
     venv.reset()

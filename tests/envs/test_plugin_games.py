@@ -245,6 +245,8 @@ def test_a_function_of_a_module_is_a_game(installed: Path) -> None:
         find_game("leverworks.team:needy")
     with pytest.raises(UnknownName, match=r"unknown game 'leverworks\.team:nothing'"):
         find_game("leverworks.team:nothing")
+    with pytest.raises(ConfigError, match=r"game 'builtins:dict' makes nothing that can be played: expected a gym"):
+        find_game("builtins:dict")
 
 
 def test_a_broken_entry_point_is_one_line_and_does_not_harm_the_list(installed: Path) -> None:

@@ -385,7 +385,7 @@ def test_other_mistakes_are_said() -> None:
         make_vec(Task(game=LISTED, arguments={"gravty": 1}))
     with pytest.raises(ConfigError, match="0 environments of 'CartPole-v1': expected 1 or more"):
         make_vec("CartPole-v1", n_envs=0)
-    with pytest.raises(ConfigError, match="has several agents: changes are for single-agent games"):
+    with pytest.raises(ConfigError, match="has several agents: the change 'sticky' is for single-agent games"):
         make_vec(Task(game="mpe2/simple_spread_v3", change=Change(sticky=0.5)))
 
 

@@ -110,6 +110,24 @@ def test_an_evaluation_meets_every_opponent_and_every_seat(home: tuple[Path, Run
     np.testing.assert_array_equal(results.seeds, SEED_BASE + np.arange(8))
 
 
+def test_an_evaluation_asks_nobody_for_moves_that_do_not_count(home: tuple[Path, Run]) -> None:
+    """Games that are over rest, and results are those of games that go on."""
+    root, earlier = home
+    policy = earlier.policy()
+    with Evaluator(earlier.config.task, episodes=12, mode="sampled", root=root) as evaluator:
+        venv: Any = evaluator.venv.unwrapped
+        asked: list[int] = []
+        venv.on_reply = lambda boards, _: asked.append(len(boards))
+        results, needed = evaluator.evaluate(policy), sum(asked)
+        venv.once = False
+        asked.clear()
+        again = evaluator.evaluate(policy)
+    assert results.returns.tolist() == again.returns.tolist()
+    assert results.lengths.tolist() == again.lengths.tolist()
+    assert needed < sum(asked)
+    assert needed <= results.lengths.sum() + 6  # a reply a move, and those who move first
+
+
 def test_an_evaluation_is_not_against_somebody_who_changes() -> None:
     task = Task(game="headstart/TicTacToe-v0", arguments={"against": "self"})
     with pytest.raises(ConfigError, match="changes as the learner does"):

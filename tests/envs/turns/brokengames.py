@@ -88,6 +88,8 @@ class Counting(AECEnv[str, Any, int]):
             self.agents.remove("player_1")
         if self.moves == 2 and self.wrong == "reward":
             self.rewards[me] = float("inf")
+        if self.moves == 2 and self.wrong == "no reward":
+            del self.rewards["player_0"]
         self.agent_selection = self.possible_agents[self.moves % len(self.possible_agents)]
         if self.moves == 2 and self.wrong == "selects":
             self.agent_selection = "nobody"

@@ -146,6 +146,28 @@ def test_the_time_limit_truncates() -> None:
     assert dones.any() or any(told[2].any() for told in random_play(venv, 3))
 
 
+def test_boards_that_play_once_rest_when_they_are_over() -> None:
+    """Until all begin anew, while the others go on as if nothing were."""
+    venv, usual = (venv_of("headstart/ConnectFour-v0", n_envs=6, opponent="scripted") for _ in range(2))
+    venv.once = True
+    for _ in range(2):
+        over, choice = np.zeros(6, dtype=bool), np.random.default_rng(1)
+        venv.seed(3), usual.seed(3)
+        seen, expected = venv.reset(), usual.reset()
+        while not over.all():
+            draws = choice.random(6)
+            moves, others = (uniform(each[MASK], draws) for each in (seen, expected))  # type: ignore[index, call-overload]
+            seen, rewards, dones, _ = venv.step(moves)
+            expected, gains, ends, _ = usual.step(others)
+            assert not dones[over].any()
+            assert not rewards[over].any()
+            assert dones[~over].tolist() == ends[~over].tolist()
+            assert rewards[~over].tolist() == gains[~over].tolist()
+            over |= dones
+            assert seen[MASK][over].all()  # type: ignore[index, call-overload]
+            assert np.array_equal(seen[SEEN][~over], expected[SEEN][~over])  # type: ignore[index, call-overload]
+
+
 def test_the_last_observation_is_the_final_board() -> None:
     """Full where it was a draw, and its mask allows everything, as nobody may move."""
     venv = venv_of(n_envs=8)
@@ -252,6 +274,21 @@ def test_what_cannot_be_asked_for(settings: dict[str, Any], words: str) -> None:
     """One clear line before anything is played."""
     with pytest.raises(HeadstartError, match=words):
         make_vec(Task.customised("headstart/TicTacToe-v0", {"opponent": "random", **settings}), n_envs=1)
+
+
+@pytest.mark.parametrize(
+    ("game", "settings", "words"),
+    [
+        ("headstart/ConnectFour-v0", {"rows": 0}, "game 'headstart/ConnectFour-v0': rows is 0: expected a whole"),
+        ("headstart/KuhnPoker-v0", {"opponent": ["random", "mcts:5"]}, "opponent 'mcts:5' would see what is hidden in"),
+        ("headstart/LeducPoker-v0", {"against": "scripted"}, "'scripted' would see what is hidden in headstart/Leduc"),
+        ("headstart/KuhnPoker-v0", {"opponent": "self", "against": "minimax:2"}, "'minimax:2' would see what is hid"),
+    ],
+)
+def test_what_a_game_does_not_allow(game: str, settings: dict[str, Any], words: str) -> None:
+    """One line that names the game, when its boards are made."""
+    with pytest.raises(ConfigError, match=words):
+        make_vec(Task.customised(game, {"opponent": "random", **settings}), n_envs=1)
 
 
 def test_an_illegal_action_of_the_learner_is_named() -> None:
