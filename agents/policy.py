@@ -8,6 +8,7 @@ Loading one executes nothing that the folder says: the network is built from nam
 tensors must be exactly the ones it has.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -175,6 +176,16 @@ class Policy:
             if self.learning:
                 (beside / "optimiser.safetensors").write_bytes(save(self.learning))
             (beside / "policy.json").write_text(json.dumps(self._document(), indent=1), encoding="utf-8")
+
+    def digest(self) -> str:
+        """16 hexadecimal digits: a hash of the weights and of all that is said of them, their provenance left out."""
+        said = {name: value for name, value in self._document().items() if name != "provenance"}
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+        for kind, tensors in (("policy", tensors_of(self.network)), ("optimiser", self.learning)):
+            for name, tensor in sorted(tensors.items()):
+                digest.update(f"{kind} {name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def _document(self) -> dict[str, Any]:
         return {

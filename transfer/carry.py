@@ -17,7 +17,7 @@ from pydantic import (
 
 from agents.config import RunConfig
 from agents.policy import Policy
-from agents.runs import Run, find_finished
+from agents.runs import Run
 from agents.selfplay.references import resolved
 from agents.training import train
 from envs.customise import source_of
@@ -28,9 +28,10 @@ from envs.validation import validated
 from envs.vector import interface, make_vec
 from transfer.distillation.views import viewed
 from transfer.mapping import Mapping
-from transfer.method import METHODS, Composite, Context, Crossing, Teacher, completed, compose
+from transfer.method import METHODS, Composite, Context, Crossing, Origin, Teacher, completed, compose
 from transfer.pairing import Pairing
 from transfer.shuffling import shuffled
+from transfer.sources import find_source
 
 
 class Further(BaseModel):
@@ -55,7 +56,7 @@ class Carry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
-    """The key of the source's run."""
+    """The key of the source's run, or of a policy that is kept without its run."""
     source_step: int | None = Field(default=None, ge=0)
     """Which of its policies: one kept at this step, or the last."""
     by: tuple[dict[str, Any], ...]
@@ -138,20 +139,20 @@ def carrying(config: RunConfig, carry: Carry) -> RunConfig:
     return config.model_copy(update={"transfer": carry.model_dump(mode="json")})
 
 
-def check(config: RunConfig, source: RunConfig, further: Sequence[RunConfig] = ()) -> Mapping:
+def check(config: RunConfig, source: RunConfig | Origin, further: Sequence[RunConfig | Origin] = ()) -> Mapping:
     """All that can be refused before the source is trained: methods, settings, mapping, kinds of networks.
 
     Args:
         config: a run that carries something.
-        source: what decides the run it carries from.
+        source: what decides the run it carries from, or what is known of a policy without its run.
         further: likewise of the further teachers, where they are known already.
 
     Returns the mapping, whose `report()` tells what is carried. Raises a HeadstartError.
     """
     carry = carry_of(config)
-    mapping = _between(carry, interface_of(source.task), config, source)
+    mapping = _between(carry, _known(source), config, source)
     others = [
-        Crossing(other, config, _between(carry.seen_from(teacher), interface_of(other.task), config, other))
+        Crossing(other, config, _between(carry.seen_from(teacher), _known(other), config, other))
         for teacher, other in zip(carry.further, further, strict=False)
     ]
     _check_methods(carry.methods(), Crossing(source, config, mapping, tuple(others)), carry)
@@ -175,13 +176,12 @@ def hooks_for(config: RunConfig, root: Path) -> Composite:
         root: where runs live; the source must be there, finished.
     """
     carry = carry_of(config)
-    run = find_finished(carry.source, root)
-    teacher = _policy(carry, run, config)
-    mapping = _between(carry, teacher.interface, config, run.config)
+    source, teacher = _source(carry, root, config)
+    mapping = _between(carry, teacher.interface, config, source)
     methods = carry.methods()
     others = [_further(carry.seen_from(teacher), root, config) for teacher in carry.further]
     crossings = tuple(Crossing(origin, config, known.mapping) for origin, known in others)
-    _check_methods(methods, Crossing(run.config, config, mapping, crossings), carry)
+    _check_methods(methods, Crossing(source, config, mapping, crossings), carry)
     methods.bind(
         Context(
             teacher=teacher,
@@ -197,17 +197,21 @@ def hooks_for(config: RunConfig, root: Path) -> Composite:
     return methods
 
 
-def _further(carry: Carry, root: Path, config: RunConfig) -> tuple[RunConfig, Teacher]:
+def _further(carry: Carry, root: Path, config: RunConfig) -> tuple[RunConfig | Origin, Teacher]:
     """A further teacher, and what decided its run."""
-    run = find_finished(carry.source, root)
-    policy = _policy(carry, run, config)
-    return run.config, Teacher(policy, _between(carry, policy.interface, config, run.config))
+    origin, policy = _source(carry, root, config)
+    return origin, Teacher(policy, _between(carry, policy.interface, config, origin))
 
 
-def _policy(carry: Carry, run: Run, config: RunConfig) -> Policy:
-    """The source's policy, its weights shuffled where the run is a control."""
-    policy = run.policy(carry.source_step)
-    return shuffled(policy, config.seed) if carry.shuffled else policy
+def _source(carry: Carry, root: Path, config: RunConfig) -> tuple[RunConfig | Origin, Policy]:
+    """What decided the source, and its policy, its weights shuffled where the run is a control."""
+    source = find_source(carry.source, root, step=carry.source_step)
+    return source.config, shuffled(source.policy, config.seed) if carry.shuffled else source.policy
+
+
+def _known(source: RunConfig | Origin) -> Interface:
+    """The interface of a source's game, as far as it is known before its policy is."""
+    return source.interface if isinstance(source, Origin) else interface_of(source.task)
 
 
 def train_run(
@@ -251,7 +255,7 @@ def _interface_of(document: str) -> Interface:
         venv.close()
 
 
-def _between(carry: Carry, source: Interface, config: RunConfig, origin: RunConfig) -> Mapping:
+def _between(carry: Carry, source: Interface, config: RunConfig, origin: RunConfig | Origin) -> Mapping:
     """The mapping, its errors naming the two games."""
     try:
         return carry.between(source, interface_of(shown(carry, config.task, origin.task)))

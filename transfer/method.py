@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agents.config import RunConfig
     from agents.outputs import Batch, Outputs
     from agents.policy import Policy
+    from envs.interface import Interface
     from envs.task import Task
     from transfer.mapping import Mapping
 
@@ -70,7 +71,7 @@ def family(algorithm: str) -> str:
     return FAMILIES.get(algorithm, algorithm)
 
 
-def check_readable(config: "RunConfig", mapping: "Mapping", method: str) -> None:
+def check_readable(config: "RunConfig | Origin", mapping: "Mapping", method: str) -> None:
     """Raises ConfigError if the heads of a run's policy cannot be read."""
     if family(config.algorithm) not in READABLE:
         raise ConfigError(
@@ -94,11 +95,27 @@ class MethodSettings(BaseModel):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What is known of a teacher that came without its run: what its policy says of itself."""
+
+    task: "Task"
+    """What it was trained on."""
+    algorithm: str
+    """That trained it."""
+    hyperparameters: dict[str, Any]
+    """The algorithm's, the network's among them, as far as they are known."""
+    interface: "Interface"
+    """Of its game, as it was when the teacher was trained."""
+    transfer: None = None
+    """What had been carried into it is not known."""
+
+
+@dataclass(frozen=True)
 class Crossing:
     """What is known before anything is trained: enough to refuse what cannot work."""
 
-    source: "RunConfig"
-    """The teacher's run."""
+    source: "RunConfig | Origin"
+    """The teacher's run, or what is known of a teacher without one."""
     target: "RunConfig"
     """The student's run."""
     mapping: "Mapping"
@@ -336,6 +353,7 @@ __all__ = [
     "Crossing",
     "Method",
     "MethodSettings",
+    "Origin",
     "Place",
     "check_readable",
     "completed",

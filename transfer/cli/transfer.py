@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from transfer.cli.console import ChangeOption, JsonOption, RunsOption, SetOption
-from transfer.cli.mapping import ActionOption, FeatureOption
+from transfer.cli.mapping import ActionOption, FeatureOption, SourceChangeOption
 
 OptionOption = Annotated[
     list[str] | None,
@@ -25,7 +25,9 @@ MapOption = Annotated[
 
 
 def transfer(
-    run: Annotated[str, typer.Argument(help="The source: a run folder, a key or its beginning.")],
+    run: Annotated[
+        str, typer.Argument(help="The source: a run folder, a key or its beginning, a policy folder, or an SB3 zip.")
+    ],
     game: Annotated[str, typer.Argument(help="The target: see `headstart games`.")],
     by: Annotated[
         str, typer.Option("--by", help="finetune, kickstart, distill, ... or a plug-in's; several are joined by +.")
@@ -38,6 +40,11 @@ def transfer(
     action: ActionOption = None,
     pairs: MapOption = None,
     step: Annotated[int | None, typer.Option("--step", min=0, help="The source's policy kept at this step.")] = None,
+    played: Annotated[
+        str | None,
+        typer.Option("--game", "--source-game", help="What the source played, where it does not say so: a zip's game."),
+    ] = None,
+    source_change: SourceChangeOption = None,
     settings: SetOption = None,
     change: ChangeOption = None,
     every: Annotated[
@@ -52,20 +59,25 @@ def transfer(
     """Carry a trained policy into another game and train on. A run that is finished already is not trained again."""
     from agents.algorithms import resolve
     from agents.config import Evaluation, RunConfig
-    from agents.runs import find_finished, runs_root
+    from agents.runs import runs_root
+    from envs.errors import ConfigError
     from envs.task import Task
     from envs.validation import validated
     from transfer.carry import Carry, carrying, check
     from transfer.cli.console import emit_json, parse_settings, say
     from transfer.cli.running import parse_seeds, summary, train_with_progress
+    from transfer.sources import find_source
 
     root = runs_root(runs)
-    source = find_finished(run, root)
+    if source_change and played is None:
+        raise ConfigError("--source-change is said of the game that --game names: name it, or leave the change out")
+    before = Task.customised(played, parse_settings(source_change)) if played else None
+    source = find_source(run, root, step=step, task=before)
     task = Task.customised(game, parse_settings(change))
     algorithm = algo or source.config.algorithm
     document = {
         "source": source.key,
-        "source_step": step,
+        "source_step": source.step,
         "by": parse_methods(by, parse_settings(option)),
         "mapping": parse_mapping(pairs, feature, action),
     }
@@ -88,9 +100,10 @@ def transfer(
     ]
     report = check(configs[0], source.config).report()
     if not json:
-        say(f"from {source.config.task} (run {source.key}) to {task} by {by}")
+        say(f"from {source.config.task} ({source}) to {task} by {by}")
         for line in report.lines():
             say(f"  {line}")
+    source.keep(root)
     finished: list[dict[str, Any]] = []
     for config in configs:
         finished.append(summary(train_with_progress(config, root, silent=json)))
@@ -98,7 +111,8 @@ def transfer(
             first, last = finished[-1]["first"], finished[-1]["last"]
             say(f"seed {config.seed}: {first:.2f} before the first step → {last:.2f}   {finished[-1]['path']}")
     if json:
-        emit_json({"source": source.key, "methods": list(carry.by), "mapping": report.to_json(), "runs": finished})
+        told = {"source": source.key, "source_steps": source.steps, "methods": list(carry.by)}
+        emit_json({**told, "mapping": report.to_json(), "runs": finished})
 
 
 def parse_methods(by: str, options: dict[str, Any]) -> list[dict[str, Any]]:
