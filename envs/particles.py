@@ -43,7 +43,7 @@ def simple_tag(
     Raises ConfigError for another prey.
     """
     if prey not in PREY:
-        raise ConfigError(f"prey is {prey!r}, expected one of {', '.join(PREY)}")
+        raise ConfigError(f"prey of simple_tag is {prey!r}, expected one of {', '.join(PREY)}")
     sizes = {"num_good": num_good, "num_adversaries": num_adversaries, "num_obstacles": num_obstacles}
     game: Game = simple_tag_v3.parallel_env(**sizes, **arguments)
     actions = _actions(arguments, ACTIONS)

@@ -20,6 +20,9 @@ from envs.turns.opponents import FIXED, Opponent, find_opponent
 from envs.turns.vector import TurnsVecEnv
 from envs.vector import interface, make_vec
 
+LEARNING = ("self", "league")
+"""Opponents in trainings alone."""
+
 
 @dataclass(frozen=True)
 class Boards:
@@ -91,6 +94,11 @@ def find_player(reference: str, root: Path, *, step: int | None = None, task: Ta
 
 def named_run(reference: str, root: Path) -> Run:
     """The run of a name, `run:` before it or not. Raises as `find_run` does, with fixed players in mind, too."""
+    if reference in LEARNING:
+        raise ConfigError(
+            f"player {reference!r} is whoever learns in a training, and no player of games that count: expected a run, "
+            "random, first, scripted, mcts:100 or minimax:4"
+        )
     reference = reference.removeprefix(PREFIX)
     try:
         return find_run(reference, root)

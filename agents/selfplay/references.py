@@ -12,7 +12,7 @@ from envs.catalogue import find_game
 from envs.errors import ConfigError
 from envs.task import Task
 from envs.turns.making import AGAINST, OPPONENT, opponents
-from envs.turns.opponents import FIXED, learnt
+from envs.turns.opponents import is_function, learnt
 
 PREFIX = "run:"
 ARGUMENTS = (OPPONENT, AGAINST)
@@ -46,7 +46,7 @@ def functions(task: Task) -> list[str]:
     if not find_game(task.game).turns:
         return []
     named = {spec for argument in ARGUMENTS for spec in opponents(task, argument)}
-    return sorted(spec for spec in named if ":" in spec and not learnt(spec) and spec.partition(":")[0] not in FIXED)
+    return sorted(spec for spec in named if not learnt(spec) and is_function(spec))
 
 
 def named_by_key(spec: str, root: Path) -> str:

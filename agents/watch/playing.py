@@ -13,6 +13,7 @@ from agents.selfplay.seat import move_names, seat_name
 from agents.watch.theme import number
 from envs.errors import ConfigError
 from envs.turns.games import OVER, Array
+from envs.turns.lookahead import Searcher
 from envs.turns.opponents import Opponent, chosen
 
 SHOWN = 12
@@ -51,6 +52,8 @@ class Game:
         self._board = np.zeros(1, dtype=np.int64)
         if self.games.n_players != 2:
             raise ConfigError(f"{self.games.name} is a game for {self.games.n_players}: one person plays games for two")
+        if isinstance(opponent, Searcher):
+            opponent.check(self.games)
         if hints and not isinstance(opponent, NetworkOpponent):
             raise ConfigError(f"--hints: {opponent.name} knows no probabilities; expected a run")
 

@@ -152,6 +152,12 @@ def learnt(spec: str) -> bool:
     return spec.partition(":")[0] in LEARNT
 
 
+def is_function(spec: str) -> bool:
+    """Whether a name may be that of a `module:function`; `mcst:100` cannot."""
+    module, colon, function = spec.partition(":")
+    return bool(colon) and module not in FIXED and not function.isdigit()
+
+
 def find_opponent(spec: str) -> Opponent:
     """The opponent called `random`, `first`, `scripted`, `mcts:100` or `minimax:4`, or what `module:function` makes.
 
@@ -173,6 +179,8 @@ def find_opponent(spec: str) -> Opponent:
     if not colon:
         names = [f"{known}:{lookahead.NUMBERED[known]}" if known in lookahead.NUMBERED else known for known in FIXED]
         raise did_you_mean("opponent", spec, [*names, "self", "league"])
+    if not is_function(spec):
+        raise did_you_mean("opponent", spec, [f"{known}:{rest}" for known in lookahead.NUMBERED])
     return _of_a_module(spec)
 
 

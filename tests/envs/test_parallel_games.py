@@ -157,7 +157,9 @@ def test_a_seed_decides_an_episode_whatever_was_played_before() -> None:
 
 
 def test_another_prey_is_one_line() -> None:
-    with pytest.raises(ConfigError, match="prey is 'bunny', expected one of flees, random, stays, learns"):
+    with pytest.raises(
+        ConfigError, match="prey of simple_tag is 'bunny', expected one of flees, random, stays, learns"
+    ):
         make_vec(Task(game="mpe2/simple_tag_v3", arguments={"prey": "bunny"}))
 
 

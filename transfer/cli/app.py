@@ -135,7 +135,8 @@ def _explain(error: Exception) -> int:
     message = getattr(error, "format_message", None)  # typer's own usage errors
     if message is None:
         raise error
-    return _say(f"error: {message()}{_found(error)} (see headstart --help)", 2)
+    words = message().replace(": Value error, ", ": ").rstrip(".")
+    return _say(f"error: {words}{_found(error, words)} (see headstart --help)", 2)
 
 
 def _of_the_machine(error: OSError) -> str:
@@ -145,10 +146,11 @@ def _of_the_machine(error: OSError) -> str:
     return f"{error.strerror or error}{where}" + (f"; {way_out}" if way_out else "")
 
 
-def _found(error: Exception) -> str:
-    """What was typed where an option's value makes no sense; typer's words leave it out."""
+def _found(error: Exception, words: str) -> str:
+    """What was typed where an option's value makes no sense, if typer's words leave it out."""
     faults = getattr(error.__cause__, "errors", None)
-    return f", found {faults()[0]['input']!r}" if faults is not None else ""
+    typed = repr(faults()[0]["input"]) if faults is not None else ""
+    return "" if not typed or typed in words else f", found {typed}"
 
 
 def _say(text: str, code: int) -> int:

@@ -83,6 +83,8 @@ def watch(
             games=episodes or 1,
         )
         return
+    if seat != "first" or hints:
+        raise ConfigError(f"found {'--hints' if hints else '--seat'} without --play, where a person plays: add --play")
     if record is not None:
         if terminal:
             raise ConfigError("found --terminal and --record, expected one of them: leave one out")
