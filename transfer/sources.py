@@ -32,11 +32,8 @@ class Source:
     """Its last policy, or the one that was asked for."""
     step: int | None = None
     """At which the policy was kept; None for the last."""
-
-    @property
-    def run(self) -> bool:
-        """Whether its run is known, and with it what it cost."""
-        return isinstance(self.config, RunConfig)
+    run: Run | None = None
+    """Its run; None for a policy that came without."""
 
     @property
     def steps(self) -> int | None:
@@ -46,13 +43,13 @@ class Source:
         return self.config.steps if self.step is None else self.step
 
     def __str__(self) -> str:
-        if self.run:
+        if self.run is not None:
             return f"run {self.key}" + ("" if self.step is None else f" at step {self.step:,}")
         return f"{self.key}, steps and cost unknown"
 
     def keep(self, root: Path) -> None:
         """See to it that the key finds the policy under `root`."""
-        if not self.run and not (root / self.key / "policy.json").is_file():
+        if self.run is None and not (root / self.key / "policy.json").is_file():
             self.policy.save(root / self.key)
 
 
@@ -88,7 +85,7 @@ def find_source(ref: str | Path, root: Path, *, step: int | None = None, task: T
 def _of_run(run: Run, step: int | None, task: Task | None) -> Source:
     if task is not None:
         raise ConfigError(f"run {run.key} says itself that it played {run.config.task}: leave --game out")
-    return Source(run.key, run.config, run.policy(step), step)
+    return Source(run.key, run.config, run.policy(step), step, run)
 
 
 def _place(folder: Path, root: Path) -> tuple[str, int | None] | None:

@@ -207,7 +207,7 @@ TYPED = [
     (["transfer", "good.zip", LONG, "--source-change", "sticky=0.5"], "--source-change is said of the game"),
     (["transfer", "aaaa0000", LONG, "--game", CARTPOLE], "says itself that it played headstart/CartPole-v1"),
     (["transfer", "damaged/b3/policy", LONG], "is not a policy of Headstart"),
-    (["distill", "good.zip", "--into", "algorithm=ppo"], "good.zip is a policy without its run"),
+    (["distill", "good.zip", "--into", "algorithm=ppo"], "name its game with --game"),
     (["transfer", "b5", LONG, "--runs", "damaged"], "run b5 is unfinished; expected a finished run"),
     (["transfer", "aaaa0000", LONG, "--by", "finetun"], "did you mean 'finetune'"),
     (["transfer", "aaaa0000", LONG, "--option", "finetune.freez=1"], "did you mean 'freeze'"),

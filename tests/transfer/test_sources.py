@@ -110,6 +110,24 @@ def test_a_policy_is_carried_from_wherever_it_came(
     assert len(list_runs(tmp_path / "runs")) == 3
 
 
+def test_policies_without_their_runs_teach_a_student(
+    home: Home, alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(home[1].path, tmp_path / home[1].key)
+    early = str(tmp_path / home[1].key / "snapshots" / "0")
+    teachers = [home[1].key, early, str(alone / "mine"), str(alone / "mine.zip")]
+    student = ["--into", "net_arch=[2]", "--game", CARTPOLE.game, "--change", "time_limit=15", "--steps", "64"]
+    assert run(["distill", *teachers, *student, "--episodes", "2", "--runs", str(tmp_path), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [teacher["key"] for teacher in document["teachers"][:2]] == [home[1].key] * 2
+    assert [teacher["steps"] for teacher in document["teachers"][2:]] == [None, None]
+    taught = Run(Path(document["student"]["path"])).config.transfer
+    assert taught is not None
+    assert [each["source"] for each in taught["further"]] == [teacher["key"] for teacher in document["teachers"][1:]]
+    assert run(["distill", teachers[2], *student, "--episodes", "2", "--runs", str(tmp_path)]) == 0
+    assert ": ppo, 107 parameters, mean return unknown\n" in capsys.readouterr().out
+
+
 def test_what_a_policy_cost_is_said_to_be_unknown(
     alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,14 +10,17 @@ from transfer.cli.mapping import ActionOption, FeatureOption
 
 if TYPE_CHECKING:
     from agents.policy import Policy
-    from agents.runs import Run
+    from transfer.sources import Source
 
 ANOTHER = re.compile(r"\s+(?=[A-Za-z_][\w.]*\s*=)")
 """What stands between two pairs of one text."""
 
 
 def distill(
-    teachers: Annotated[list[str], typer.Argument(metavar="RUN...", help="Teachers: folders, keys or beginnings.")],
+    teachers: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Teachers: run folders, keys or beginnings, policy folders, SB3 zips."),
+    ],
     into: Annotated[
         list[str],
         typer.Option(
@@ -27,7 +30,8 @@ def distill(
         ),
     ],
     game: Annotated[
-        str | None, typer.Option("--game", help="What the student plays; else what its teachers do.")
+        str | None,
+        typer.Option("--game", help="What the student plays, and zips among its teachers; else what its teachers do."),
     ] = None,
     steps: Annotated[int, typer.Option("--steps", help="Transitions to learn from.")] = 20_000,
     dagger: Annotated[
@@ -56,7 +60,7 @@ def distill(
     from pathlib import Path
 
     from agents.config import Evaluation
-    from agents.runs import find_finished, runs_root
+    from agents.runs import runs_root
     from envs.errors import ConfigError
     from envs.task import Task
     from transfer.carry import check
@@ -64,24 +68,25 @@ def distill(
     from transfer.cli.mapping import parse_pairs
     from transfer.cli.running import summary, train_with_progress
     from transfer.distillation.spec import StudentSpec, common_task, distillation_run
+    from transfer.sources import find_source
 
     if steps < 1:
         raise ConfigError(
             f"--steps: found {steps}: the distillation set would be empty; expected at least 1 transition"
         )
     root = runs_root(runs)
-    sources = [find_finished(ref, root) for ref in teachers]
-    if len({source.key for source in sources}) < len(sources):
+    changes = parse_settings(change)
+    task = Task.customised(game, changes) if game else None
+    sources = [find_source(ref, root, step=step, task=task if Path(ref).is_file() else None) for ref in teachers]
+    if len({(source.key, source.step) for source in sources}) < len(sources):
         raise ConfigError(
             "the same run is given twice: give each teacher once, and --option weights=[2, 1] to weigh them"
         )
-    changes = parse_settings(change)
-    task = Task.customised(game, changes) if game else None
     if task is None and changes:
         task = common_task([source.config.task for source in sources]).changed(changes)
     grid = every or max(1, steps // (dagger or 1))
     config = distillation_run(
-        [(source.key, source.config, step) for source in sources],
+        [(source.key, source.config, source.step) for source in sources],
         StudentSpec.of(spec_of(into)),
         task=task,
         steps=steps,
@@ -97,8 +102,10 @@ def distill(
     if not json:
         for line in report.lines():
             say(f"  {line}")
+    for source in sources:
+        source.keep(root)
     run = train_with_progress(config, root, silent=json)
-    student, known = run.policy(), [_teacher(source, source.policy(step)) for source in sources]
+    student, known = run.policy(), [_teacher(source) for source in sources]
     if out is not None:
         student.save(Path(out))
     told = {**summary(run), "parameters": _size(student)}
@@ -141,14 +148,17 @@ def _file(name: str) -> dict[str, Any]:
         raise ConfigError(f"--into: {name} is not TOML: {' '.join(str(error).split())}") from error
 
 
-def _teacher(run: "Run", policy: "Policy") -> dict[str, Any]:
+def _teacher(source: "Source") -> dict[str, Any]:
+    """As `summary`; of a teacher without its run what is known."""
     from transfer.cli.running import summary
 
-    return {**summary(run), "parameters": _size(policy)}
+    known = {"key": source.key, "game": source.config.task.game, "algorithm": source.config.algorithm, "steps": None}
+    return {**(known if source.run is None else summary(source.run)), "parameters": _size(source.policy)}
 
 
 def _told(one: dict[str, Any]) -> str:
-    return f"{one['key']}: {one['algorithm']}, {one['parameters']:,} parameters, mean return {one['last']:.2f}"
+    earned = f"{one['last']:.2f}" if "last" in one else "unknown"
+    return f"{one['key']}: {one['algorithm']}, {one['parameters']:,} parameters, mean return {earned}"
 
 
 def _size(policy: "Policy") -> int:

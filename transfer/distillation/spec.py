@@ -12,6 +12,7 @@ from envs.errors import ConfigError
 from envs.task import Change, Task
 from transfer.carry import Carry, Further, carrying
 from transfer.distillation.views import viewed
+from transfer.method import Origin
 
 NOTHING = ("", "none")
 """What stands for no change of the observation."""
@@ -68,7 +69,7 @@ def common_task(tasks: Sequence[Task]) -> Task:
 
 
 def distillation_run(
-    teachers: Sequence[tuple[str, RunConfig, int | None]],
+    teachers: Sequence[tuple[str, RunConfig | Origin, int | None]],
     spec: StudentSpec,
     *,
     task: Task | None,
@@ -84,7 +85,7 @@ def distillation_run(
     """A run whose budget is the transitions of its distillation.
 
     Args:
-        teachers: the key of each run, what decided it, and which of its policies (None: the last).
+        teachers: the key of each, what decided its run or is known without, and which policy of it (None: the last).
         spec: the student.
         task: what it plays, views apart; by default what the teachers play.
         steps: transitions.
