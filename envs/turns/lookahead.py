@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.errors import ConfigError
+from envs.registry import missing_module
 from envs.turns.games import Search, TurnGames
 
 Array = npt.NDArray[Any]
@@ -42,7 +43,7 @@ class Searcher:
         return np.array(found, dtype=np.int64)
 
     def check(self, games: TurnGames) -> None:
-        """Raises ConfigError for games in which it cannot search, or would see what is hidden from a player."""
+        """Raises ConfigError for games in which it cannot search, or would see what is hidden; MissingExtra."""
         if games.hidden:
             raise ConfigError(
                 f"opponent {self.name!r} would see what is hidden in {games.name}: "
@@ -50,6 +51,10 @@ class Searcher:
             )
         if not games.searchable:
             raise self._no_twin(games)
+        try:
+            import pyspiel  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise missing_module(self.name, error, "opponent") from error
 
     def _no_twin(self, games: TurnGames) -> ConfigError:
         return ConfigError(

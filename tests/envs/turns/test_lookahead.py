@@ -1,12 +1,13 @@
 """Opponents that look ahead: they find what is to be found, and the same again from the same generator."""
 
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
 from envs import make_vec
-from envs.errors import ConfigError
+from envs.errors import ConfigError, MissingExtra
 from envs.masks import MASK
 from envs.task import Task
 from envs.turns import openspiel
@@ -108,3 +109,10 @@ def test_nobody_looks_at_hidden_cards(name: str) -> None:
     games = position([], openspiel.leduc_poker(1))
     with pytest.raises(ConfigError, match="would see what is hidden"):
         plays(name, games)
+
+
+def test_a_search_without_openspiel_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where PettingZoo's own game could be played without."""
+    monkeypatch.setitem(sys.modules, "pyspiel", None)
+    with pytest.raises(MissingExtra, match=r"opponent 'scripted' needs the package 'pyspiel'.*'headstart\[boards\]'"):
+        make_vec(Task(game="pettingzoo/tictactoe_v3", arguments={"opponent": "scripted"}))
