@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -49,6 +50,7 @@ def compiled(function: Any = None, *, fast: bool = False, inner: bool = False) -
     numba = _numba()
     options = _OPTIONS | ({"fastmath": {"contract", "reassoc", "nsz", "arcp"}} if fast else {})
     options |= {"no_cpython_wrapper": True} if inner else {}
+    options["pipeline_class"] = _self_contained()
     before = numba.config.CACHE_DIR
     try:
         numba.config.CACHE_DIR = str(_folder(before))
@@ -58,6 +60,42 @@ def compiled(function: Any = None, *, fast: bool = False, inner: bool = False) -
         return numba.njit(**options)(function)
     finally:
         numba.config.CACHE_DIR = before
+
+
+@cache
+def _self_contained() -> Any:
+    """How numba compiles, and machine code that calls nothing but what lies within it.
+
+    A function's module has copies of the functions that it calls, optimised with it. Numba lets the linker put what the
+    process has loaded before in their place: the originals, if the process had to compile them, or the copies in
+    another function's module. Those were optimised otherwise and round otherwise where sums may be reordered, so that
+    numbers depended on what had been compiled when, and called first.
+    """
+    llvm: Any = import_module("llvmlite.binding")
+    codegen: Any = import_module("numba.core.codegen")
+    compiler: Any = import_module("numba.core.compiler")
+    linkage = llvm.Linkage
+
+    class Library(codegen.JITCodeLibrary):
+        def _optimize_final_module(self) -> None:
+            super()._optimize_final_module()
+            module = self._final_module
+            mine = [f.name for f in module.functions if not f.is_declaration and f.linkage == linkage.external]
+            shared = module.clone()
+            for name in mine:
+                shared.get_function(name).linkage = linkage.linkonce_odr
+            self._shared_module = llvm.parse_bitcode(shared.as_bitcode())  # as it will be when read from the disk
+            for function in module.functions:
+                if not function.is_declaration and function.linkage == linkage.linkonce_odr:
+                    function.linkage = linkage.private
+
+    class SelfContained(compiler.Compiler):
+        def compile_extra(self, func: Any) -> Any:
+            self.state.library = Library(self.state.targetctx.codegen(), func.__qualname__)
+            self.state.library.enable_object_caching()
+            return super().compile_extra(func)
+
+    return SelfContained
 
 
 def folder() -> Path:

@@ -125,3 +125,45 @@ def test_neither_help_nor_the_list_of_games_imports_numba() -> None:
         "sys.exit('numba' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+TRAINED = """
+import hashlib, os, sys
+from agents.algorithms import build_learner, resolve
+from envs.task import Task
+from envs.vector import make_vec
+
+if sys.argv[1] == "one core" and hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+task = Task(game="headstart/CartPole-v1")
+for algorithm in sys.argv[2:]:
+    if algorithm == "ppo":
+        chosen = {"n_envs": 4, "n_steps": 128, "batch_size": 64, "n_epochs": 4}
+    else:
+        chosen = {"n_envs": 1, "learning_starts": 200, "train_freq": 16, "gradient_steps": 8, "batch_size": 64}
+    games = make_vec(task, n_envs=chosen["n_envs"])
+    learner = build_learner(algorithm, games, resolve(task, algorithm, chosen), seed=0)
+    learner.learn(2048)
+    assert learner._compiled() is not None
+    weights = [value.numpy().tobytes() for value in learner.policy.state_dict().values()]
+    print(algorithm, hashlib.sha256(b"".join(weights)).hexdigest())
+"""
+
+
+def trained(place: Path, *words: str) -> set[str]:
+    """What training ends at in a process of its own: a line for each algorithm."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(place), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINED, *words], env=environment, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines())
+
+
+@pytest.mark.slow
+def test_what_has_to_be_compiled_learns_bit_for_bit_as_what_is_found(tmp_path: Path) -> None:
+    cold = trained(tmp_path / "one", "one core", "ppo")
+    half = trained(tmp_path / "one", "one core", "dqn")
+    warm = trained(tmp_path / "one", "one core", "dqn", "ppo")
+    assert len(warm) == 2
+    assert cold | half == warm
+    assert trained(tmp_path / "other", "all cores", "ppo", "dqn") == warm
