@@ -20,6 +20,7 @@ from gymnasium.wrappers import TimeLimit
 from minatar import Environment
 
 from envs.errors import ConfigError
+from envs.headless import Window
 from envs.registry import did_you_mean
 from envs.same_step import each_seed, final_infos, to_reset
 
@@ -86,7 +87,7 @@ class MinAtarEnv(gymnasium.Env[np.ndarray, Any]):
             },
         }
         self.render_mode = render_mode
-        self._window: Any = None
+        self._window = Window(self.metadata["render_fps"])
         self._seeded = False
 
     def reset(
@@ -117,33 +118,16 @@ class MinAtarEnv(gymnasium.Env[np.ndarray, Any]):
         picture = draw(self.game.state())
         if self.render_mode == "rgb_array":
             return picture
-        self._show(picture)
+        self._window.show(picture, f"MinAtar {self.game.game_name()}")
         return None
 
     def close(self) -> None:
         """Close the window, if there is one."""
-        if self._window is not None:
-            import pygame
-
-            pygame.display.quit()
-            self._window = None
+        self._window.close()
 
     def _observation(self) -> np.ndarray:
         state: np.ndarray = self.game.state()
         return state.astype(np.uint8)
-
-    def _show(self, picture: np.ndarray) -> None:
-        import pygame
-
-        if self._window is None:
-            pygame.display.init()
-            pygame.display.set_caption(f"MinAtar {self.game.game_name()}")
-            self._window = pygame.display.set_mode(picture.shape[1::-1])
-            self._clock = pygame.time.Clock()
-        pygame.event.pump()
-        self._window.blit(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), (0, 0))
-        pygame.display.flip()
-        self._clock.tick(self.metadata["render_fps"])
 
 
 class MinAtarVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):

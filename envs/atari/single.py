@@ -10,8 +10,11 @@ from envs.atari.console import Console
 from envs.atari.settings import AtariSettings, settings_of
 from envs.errors import ConfigError
 from envs.generators import from_array, to_array
+from envs.headless import Window
 
 FRAMES_A_SECOND = 60
+WINDOW = (480, 420)
+"""Width and height of a window, in the proportions of a television."""
 
 
 class AtariEnv(gymnasium.Env[np.ndarray, Any]):
@@ -38,7 +41,7 @@ class AtariEnv(gymnasium.Env[np.ndarray, Any]):
         self.action_space = spaces.Discrete(len(self.console.actions))
         self.metadata = metadata_of(self.console, self.settings)
         self.render_mode = render_mode
-        self._window: Any = None
+        self._window = Window(self.metadata["render_fps"], size=WINDOW)
 
     @property
     def keeps_records(self) -> bool:
@@ -75,16 +78,12 @@ class AtariEnv(gymnasium.Env[np.ndarray, Any]):
         picture = self.console.picture()
         if self.render_mode == "rgb_array":
             return picture
-        self._show(picture)
+        self._window.show(picture, f"Atari {self.settings.game}")
         return None
 
     def close(self) -> None:
         """Close the window, if there is one."""
-        if self._window is not None:
-            import pygame
-
-            pygame.display.quit()
-            self._window = None
+        self._window.close()
 
     def __getstate__(self) -> dict[str, Any]:
         """With the machine as arrays, for a machine cannot be pickled."""
@@ -98,21 +97,7 @@ class AtariEnv(gymnasium.Env[np.ndarray, Any]):
         self.console = Console(self.settings)
         self.console.set_state(state["console"])
         self._np_random = None if state["_np_random"] is None else from_array(state["_np_random"])[0]
-        self._window = None
-
-    def _show(self, picture: np.ndarray) -> None:
-        import pygame
-
-        if self._window is None:
-            pygame.display.init()
-            pygame.display.set_caption(f"Atari {self.settings.game}")
-            self._window = pygame.display.set_mode((480, 420))
-            self._clock = pygame.time.Clock()
-        pygame.event.pump()
-        surface = pygame.surfarray.make_surface(picture.swapaxes(0, 1))
-        self._window.blit(pygame.transform.scale(surface, (480, 420)), (0, 0))
-        pygame.display.flip()
-        self._clock.tick(self.metadata["render_fps"])
+        self._window = Window(self.metadata["render_fps"], size=WINDOW)
 
 
 def metadata_of(console: Console, settings: AtariSettings) -> dict[str, Any]:

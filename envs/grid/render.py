@@ -42,7 +42,6 @@ from envs.grid.cells import (
     Y,
 )
 from envs.grid.worlds import Worlds
-from envs.headless import open_display
 from envs.registry import did_you_mean
 
 Array = npt.NDArray[Any]
@@ -51,8 +50,6 @@ TILE = 32
 """Pixels a side of a cell, as MiniGrid's."""
 FPS = 10
 """Frames a second of a window, as MiniGrid's."""
-SMALLEST_WINDOW = 480
-"""Pixels; what is smaller is enlarged."""
 
 _AHEAD = ((1, 0), (0, 1), (-1, 0), (0, -1))
 """x and y of the cell ahead, by direction."""
@@ -262,38 +259,3 @@ def _painted(letters: str, look: int, colour: bool) -> str:
 
 def _colour(look: int) -> int:
     return look >> COLOUR_SHIFT & 7
-
-
-class Window:
-    """A window that shows frames at the pace of `fps`; it is opened by the first of them.
-
-    Raises ConfigError where there is no display.
-    """
-
-    def __init__(self, fps: float = FPS) -> None:
-        self.fps = fps
-        self._pygame: Any = None
-        self._surface: Any = None
-        self._clock: Any = None
-
-    def show(self, frame: Array, caption: str = "headstart") -> None:
-        """Show a frame (h, w, 3) uint8 and a title, no sooner than 1 / fps seconds after the one before."""
-        times = -(-SMALLEST_WINDOW // max(frame.shape[:2])) if max(frame.shape[:2]) < SMALLEST_WINDOW else 1
-        size = (frame.shape[1] * times, frame.shape[0] * times)
-        if self._pygame is None:
-            self._pygame = open_display("use render_mode='rgb_array' or 'ansi'")
-            self._clock = self._pygame.time.Clock()
-        if self._surface is None or self._surface.get_size() != size:
-            self._surface = self._pygame.display.set_mode(size)
-        self._pygame.event.pump()
-        picture = self._pygame.surfarray.make_surface(frame.swapaxes(0, 1))
-        self._surface.blit(self._pygame.transform.scale(picture, size), (0, 0))
-        self._pygame.display.set_caption(caption)
-        self._pygame.display.flip()
-        self._clock.tick(self.fps)
-
-    def close(self) -> None:
-        """Close the window, if there is one."""
-        if self._pygame is not None:
-            self._pygame.display.quit()
-            self._pygame = self._surface = None

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from envs.grid import render
 from envs.grid.dials import setting
 from envs.grid.worlds import Worlds
+from envs.headless import Window
 
 Array = npt.NDArray[Any]
 
@@ -31,7 +32,7 @@ class GridEnv(gym.Env[Any, Any]):
 
     def __init__(self, *, family: str, render_mode: str | None = None, **keywords: Any) -> None:
         self.render_mode = render.mode(render_mode, self.metadata)
-        self._window = render.Window()
+        self._window = Window(render.FPS, instead="use render_mode='rgb_array' or 'ansi'")
         self.worlds = Worlds(setting(family, keywords), 1)
         self.missions = self.worlds.setting.missions
         self.metadata = {**self.metadata, "headstart": self.worlds.names}  # type: ignore[misc]

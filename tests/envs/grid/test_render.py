@@ -42,6 +42,7 @@ from envs.grid.cells import (
 )
 from envs.grid.single import GridEnv
 from envs.grid.vector import GridVectorEnv
+from envs.headless import SMALLEST_WINDOW, Window
 
 FAMILIES = (
     "Empty-8x8-v0",
@@ -229,13 +230,13 @@ def test_every_thing_has_letters_of_its_own() -> None:
 def test_a_window_shows_frames_and_closes(monkeypatch: pytest.MonkeyPatch) -> None:
     pygame = pytest.importorskip("pygame")
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    window = render.Window(fps=500)
+    window = Window(fps=500)
     window.close()
     frame = render.frame(*small(int(key(YELLOW))), missions=MISSIONS)
     window.show(frame, "a game")
     shown = pygame.surfarray.array3d(pygame.display.get_surface()).swapaxes(0, 1)
     times = shown.shape[0] // frame.shape[0]
-    assert max(shown.shape) >= render.SMALLEST_WINDOW
+    assert max(shown.shape) >= SMALLEST_WINDOW
     assert np.array_equal(shown, frame.repeat(times, axis=0).repeat(times, axis=1))
     assert pygame.display.get_caption()[0] == "a game"
     window.show(np.zeros((600, 300, 3), np.uint8))
@@ -248,7 +249,7 @@ def test_a_window_shows_frames_and_closes(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_window_keeps_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pygame")
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    window, waits = render.Window(fps=7), []
+    window, waits = Window(fps=7), []
     frame = render.frame(*small())
     window.show(frame)
     window._clock = type("Clock", (), {"tick": staticmethod(waits.append)})
@@ -263,7 +264,7 @@ def test_without_a_display_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(pygame.display, "init", lambda: None)
     monkeypatch.setattr(pygame.display, "get_driver", lambda: "offscreen")
     with pytest.raises(ConfigError, match=r"^there is no display .*: use render_mode='rgb_array' or 'ansi'$"):
-        render.Window().show(render.frame(*small()))
+        GridEnv(family="door_key", size=5, render_mode="human").reset(seed=0)
 
 
 def test_pygame_and_minigrid_are_imported_only_to_draw() -> None:
