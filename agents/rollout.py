@@ -19,6 +19,7 @@ from agents.config import Mode
 from agents.masking import insist_on_a_move, masked
 from agents.outputs import Kind, Outputs
 from agents.policy import Policy
+from agents.selfplay.seat import OneSeat
 from agents.stage import Observation, Stage, open_stage
 from envs.errors import ConfigError, MappingError
 from envs.interface import Interface, in_words
@@ -164,7 +165,13 @@ class Player:
         self.policy: Policy | AtRandom = policy or AtRandom(self.interface, task.game)
         if policy is not None:
             _must_agree(policy, self.interface, task)
-        self.action_names = action_names(self.interface)
+        self._names = action_names(self.interface)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """Of the actions, as the game is drawn."""
+        spoken = self.stage.spoken() if isinstance(self.stage, OneSeat) else None
+        return spoken or self._names
 
     def episode(self, number: int) -> Iterator[Frame]:
         """The frames of one episode, the one in which it ended included."""

@@ -33,29 +33,33 @@ class OneSeat:
         """Begin an episode, those who sit before the seat having moved."""
         self._venv.seed(seed)
         self._earned = 0.0
-        played, names = list[int](), move_names(self._games)
-        self._venv.on_reply = lambda _, actions: played.append(int(actions[0]))
+        played: list[str] = []
+        self._venv.on_reply = lambda _, actions: played.append(self._named(int(actions[0])))
         observations = self._venv.reset()
         self._venv.on_reply = None
         self._plies = int(self._venv.get_state()["plies"][0])
-        self._replies = [names[action] for action in played[len(played) - self._plies :]]  # of the last try alone
+        self._replies = played[len(played) - self._plies :]  # of the last try alone
         return observations
 
     def step(self, actions: np.ndarray) -> tuple[dict[str, Array], float, bool, bool]:
         """One move, and the replies."""
-        seat, names = int(self._venv.seats[0]), move_names(self._games)
+        seat = int(self._venv.seats[0])
         self._replies = []
         self._move(np.asarray(actions))
         while self._mover() not in (OVER, seat) and not self._late():
             opponent, mover = self._opponent(), self._games.to_move()
             action = chosen(opponent, self._games, self._board, mover, self._venv.generators)
-            self._replies.append(names[int(action[0])])
+            self._replies.append(self._named(int(action[0])))
             self._move(action)
         earned = float(self._games.returns(self._board)[0, seat])
         reward, self._earned = earned - self._earned, earned
         over = self._mover() == OVER
         seen = {SEEN: self._games.observe(self._board, self._venv.seats), MASK: self._games.masks(self._board)}
         return seen, reward, over, not over and self._late()
+
+    def spoken(self) -> tuple[str, ...] | None:
+        """What the moves of this seat are called on the board as it is drawn, where it sees it turned."""
+        return None if self._games.spoken is None else self._games.spoken[int(self._venv.seats[0])]
 
     def picture(self) -> np.ndarray | None:
         """The board drawn, unless it was opened for text."""
@@ -79,6 +83,10 @@ class OneSeat:
         self._games.apply(self._board, actions)
         self._plies += 1
 
+    def _named(self, action: int) -> str:
+        """What who is to move plays."""
+        return move_names(self._games, self._mover())[action]
+
     def _mover(self) -> int:
         return int(self._games.to_move()[0])
 
@@ -99,6 +107,8 @@ def seat_name(games: TurnGames, seat: int) -> str:
     return f"{ordinal} ({SIGNS[seat]})" if stones else ordinal
 
 
-def move_names(games: TurnGames) -> tuple[str, ...]:
-    """Of all actions; numbers where the game has no names."""
+def move_names(games: TurnGames, seat: int) -> tuple[str, ...]:
+    """Of all actions of who sits there, as the board is drawn; numbers where the game has no names."""
+    if games.spoken is not None:
+        return games.spoken[seat]
     return games.names.actions or tuple(f"action {number}" for number in range(games.n_actions))

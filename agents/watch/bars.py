@@ -44,7 +44,8 @@ class Bars:
         self.rows = -(-self.shown // self.columns)
         self.column = (width - (self.columns - 1) * 16) // self.columns
         longest = max((font(13, bold=True).getlength(name) for name in self.names), default=0.0)
-        self.label = min(max(round(longest) + 24, 70), self.column // 2)
+        room = self.column // 2 if self.columns == 1 else self.column - NUMBER - 16
+        self.label = min(max(round(longest) + 24, 70), room)
         self.spread = 0.0
         self.height = HEAD + self.rows * ROW
 
@@ -64,11 +65,11 @@ class Bars:
 
     def _one(self, draw: ImageDraw.ImageDraw, left: int, top: int, decision: Decision) -> None:
         shares = self._shares(decision)
-        for index in range(self.shown):
-            x = left + index // self.rows * (self.column + 16)
-            y = top + (index % self.rows) * ROW + ROW // 2
+        for place, index in enumerate(self._listed(decision)):
+            x = left + place // self.rows * (self.column + 16)
+            y = top + (place % self.rows) * ROW + ROW // 2
             taken = _taken(decision, index)
-            self._name(draw, x, y, index, taken)
+            self._name(draw, x, y, decision.names[index], taken)
             box = (x + self.label, y - 7, x + self.column - NUMBER, y + 7)
             _bar(draw, box, decision, index, shares)
             write(
@@ -91,12 +92,21 @@ class Bars:
                 y = top + HEAD + index * ROW + ROW // 2
                 _bar(draw, (x, y - 7, x + width - 8, y + 7), decision, index, shares)
         for index in range(self.shown):
-            self._name(draw, left, top + HEAD + index * ROW + ROW // 2, index, False)
+            self._name(draw, left, top + HEAD + index * ROW + ROW // 2, self.names[index], False)
 
-    def _name(self, draw: ImageDraw.ImageDraw, x: int, y: int, index: int, taken: bool) -> None:
+    def _listed(self, decision: Decision) -> list[int]:
+        """The actions that have a bar: of more than there is room for the action taken and the likeliest, in order."""
+        everything = list(range(len(self.names)))
+        if self.shown == len(self.names) or decision.numbers is None or decision.kind not in ("categorical", "q"):
+            return everything[: self.shown]
+        legal = True if decision.legal is None else decision.legal
+        ranks = np.argsort(-np.where(legal, decision.numbers, -np.inf), kind="stable").tolist()
+        return sorted(sorted(ranks, key=lambda index: not _taken(decision, index))[: self.shown])
+
+    def _name(self, draw: ImageDraw.ImageDraw, x: int, y: int, name: str, taken: bool) -> None:
         if taken:
             draw.polygon([(x, y - 5), (x + 7, y), (x, y + 5)], fill=theme.CHOSEN)
-        write(draw, (x + 12, y), self.names[index], width=self.label - 18, bold=taken)
+        write(draw, (x + 12, y), name, width=self.label - 18, bold=taken)
 
     def _shares(self, decision: Decision) -> np.ndarray | None:
         """Lengths of the bars of a discrete action, in [0, 1].

@@ -48,7 +48,7 @@ class Game:
     ) -> None:
         self.games, self.opponent, self.seat, self.hints = boards.open(1), opponent, seat, hints
         self.file, self.keyboard = file or sys.stdout, keyboard or sys.stdin
-        self.names = move_names(self.games)
+        self.names = move_names(self.games, seat)
         self._board = np.zeros(1, dtype=np.int64)
         if self.games.n_players != 2:
             raise ConfigError(f"{self.games.name} is a game for {self.games.n_players}: one person plays games for two")
@@ -89,7 +89,7 @@ class Game:
         mover = self.games.to_move()
         value = self._value(mover)
         actions = chosen(self.opponent, self.games, self._board, mover, [generator])
-        self._say(f"{self.opponent.name} plays {self.names[int(actions[0])]}{value}")
+        self._say(f"{self.opponent.name} plays {move_names(self.games, int(mover[0]))[int(actions[0])]}{value}")
         return actions
 
     def _ask(self) -> int | None:

@@ -56,6 +56,8 @@ class TurnGames(Protocol):
     names: Names
     hidden: bool
     """Whether a player does not see all that is there, as in poker."""
+    spoken: tuple[tuple[str, ...], ...] | None
+    """What each player's actions are called on the board as it is drawn, where players see it turned; else None."""
     searchable: bool
     """Whether `search` finds positions."""
 

@@ -36,7 +36,7 @@ class OpenSpielGames:
         self.n_boards = n_boards
         self.n_players: int = game.num_players()
         self.n_actions = view.n_actions
-        self.names = view.names
+        self.names, self.spoken = view.names, view.spoken
         self.hidden, self.searchable = game.get_type().information != PERFECT, True
         dtype = np.float32 if self.hidden else np.uint8
         self.observation_space = spaces.Box(0, 1, view.shape, dtype)

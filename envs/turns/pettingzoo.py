@@ -51,6 +51,7 @@ class PettingZooGames:
         shape = self.observation_space.shape or ()
         said = names or Names()
         self.names = Names(said.features, said.actions, said.anchor, said.cells or cells_of(said, shape))
+        self.spoken: tuple[tuple[str, ...], ...] | None = None
         self.twin, self.searchable = twin, twin is not None
         self._board_like = len(shape) == 3 and shape[-1] == 2
         self._to_move = np.full(n_boards, OVER, dtype=np.int64)

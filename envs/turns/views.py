@@ -39,6 +39,8 @@ class View:
     """Which cell (row, column) OpenSpiel's action ends on, for pictures; None: the topmost of the action's column."""
     wins: int | None = None
     """How many in a row win, for pictures."""
+    spoken: tuple[tuple[str, ...], ...] | None = None
+    """What each player's actions are called on the board as it is drawn, where players see it turned."""
     slanted: bool = False
     """Whether cells are hexagons in slanting columns, for pictures."""
 
@@ -114,12 +116,13 @@ def hex_(size: int) -> View:
     """
     first, second, empty = _tensor(3, size, size)
     plain = _of_cells(size, size, first, second, empty)
-    turned = np.arange(size * size).reshape(size, size).T.ravel()
+    turned, names = np.arange(size * size).reshape(size, size).T.ravel(), plain.names.actions or ()
     return replace(
         plain,
         entries=np.stack([_planes(first, second), _planes(second.T, first.T)]),
         ours=np.stack([plain.ours[0], turned]),
         empty=np.stack([empty.ravel(), empty.T.ravel()]),
+        spoken=(names, tuple(names[action] for action in turned.tolist())),
         slanted=True,
     )
 
@@ -158,12 +161,18 @@ def breakthrough(rows: int, columns: int) -> View:
     cells = [(row, column) for row in range(rows) for column in range(columns) for _ in range(3)]
     ways = ("up-left", "up", "up-right") * (rows * columns)
     names = tuple(f"{cell(*at, rows)} {way}" for at, way in zip(cells, ways, strict=True))
+    back = ("down-right", "down", "down-left") * (rows * columns)
+    turned_names = tuple(
+        f"{cell(rows - 1 - row, columns - 1 - column, rows)} {way}"
+        for (row, column), way in zip(cells, back, strict=True)
+    )
     return View(
         (rows, columns, 2),
         Names(STONES, names, cells=tuple(cells)),
         np.stack([_planes(first[::-1, ::-1], second[::-1, ::-1]), _planes(second, first)]),
         ours,
         rows * columns * 3,
+        spoken=(turned_names, names),
         pieces=(first, second),
         last=lambda action: _landing(action, columns),
     )

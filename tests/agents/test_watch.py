@@ -18,6 +18,7 @@ from rich.console import Console
 
 from agents.rollout import Decision, Frame
 from agents.watch import theme
+from agents.watch.bars import Bars
 from agents.watch.drawing import INNER, Caption, Painter, Ranges, Shown, outcome
 from agents.watch.pictures import as_picture, features_of, fit, is_planes, planes_picture
 from agents.watch.show import Show, pictures, settled
@@ -232,6 +233,14 @@ def test_any_number_of_actions_and_features_fits(n_actions: int) -> None:
     page = painted(one)
     assert count(page[-12:], theme.PAGE) == 12 * page.shape[1]  # nothing is drawn beyond the panel
     assert count(page, theme.CHOSEN) > 0
+
+
+def test_of_many_actions_the_likeliest_and_the_one_taken_are_listed() -> None:
+    names = tuple(f"move {index}" for index in range(100))
+    chances = np.linspace(0.0, 1.0, 100)
+    decision = Decision(names, "categorical", chances, action=3, legal=np.arange(100) != 99)
+    listed = Bars((decision,), 368)._listed(decision)
+    assert listed == [3, *range(99 - len(listed) + 1, 99)]
 
 
 def test_several_agents_have_a_column_each() -> None:

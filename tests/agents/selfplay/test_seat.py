@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from agents.rollout import Player
+from agents.selfplay.seat import OneSeat, move_names
 from agents.stage import open_stage
 from envs.masks import MASK
 from envs.task import Task
@@ -27,3 +29,37 @@ def test_an_episode_that_ends_before_the_first_move_is_not_told_of() -> None:
         stage.reset(seed)
         assert stage.said() == "first (x, dark), against first"  # who sits second would never move
     stage.close()
+
+
+def test_moves_are_called_as_the_board_is_drawn() -> None:
+    """Whoever sees the board turned plays by the names of what is shown: each stone is where its name says."""
+    for game in ("headstart/Hex-v0", "headstart/Breakthrough-v0"):
+        stage = open_stage(Task(game=game, arguments={"against": "random"}), text=True)
+        assert isinstance(stage, OneSeat)
+        for seed in range(4):
+            seen = stage.reset(seed)
+            for action in (0, 1, 2):
+                names, sign = stage.spoken(), "xo"[seed % 2]
+                legal = np.flatnonzero(seen[MASK][0])
+                assert names is not None
+                name = names[int(legal[action])]
+                before = cells(stage.text() or "")
+                assert before[name[:2]] == ("." if game == "headstart/Hex-v0" else sign)
+                seen, *_ = stage.step(legal[action : action + 1])
+                assert cells(stage.text() or "")[name[:2]] == (sign if game == "headstart/Hex-v0" else "."), name
+        stage.close()
+
+
+def cells(text: str) -> dict[str, str]:
+    """What stands where, by the names beside a board."""
+    rows = [line.split() for line in text.splitlines()]
+    return {f"{column}{row[0]}": sign for row in rows[:-1] for column, sign in zip("abcdefgh", row[1:], strict=False)}
+
+
+def test_the_names_of_a_frame_are_those_of_its_seat() -> None:
+    player = Player(None, Task(game="headstart/Hex-v0", arguments={"against": "first"}), text=True)
+    for seed in (0, 1):
+        frame = next(player.episode(seed))
+        assert frame.decisions[0].names == move_names(player.stage._games, seed)  # type: ignore[attr-defined]
+    assert frame.decisions[0].names[:2] == ("a5", "a4")
+    player.close()
