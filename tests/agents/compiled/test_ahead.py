@@ -18,10 +18,17 @@ from envs.vector import make_vec
 
 @pytest.fixture(autouse=True)
 def forgetful() -> Iterator[None]:
-    """No test knows what another has started."""
-    for function in (ahead.start, ahead.wait, ahead._place):
-        function.cache_clear()
+    """No test knows what another has started, and what was started comes to its end."""
+    _forget()
     yield
+    _forget()
+
+
+def _forget() -> None:
+    if ahead.start.cache_info().currsize:
+        process = ahead.start()
+        if process is not None:
+            process.wait()
     for function in (ahead.start, ahead.wait, ahead._place):
         function.cache_clear()
 
