@@ -1,12 +1,16 @@
 """Trains the listed games with their presets to a stated score, and tests that the agents beat random play.
 
     .venv/bin/python benchmarks/games.py [GAME ...] [--seeds 3] [--workers 2] [--write docs/results/games.md]
+    .venv/bin/python benchmarks/games.py --references [GAME ...] [--seeds 3] [--workers 2]
 
 Each game of `benchmarks/games.toml` is trained with several seeds through the same code as `headstart train`. Trained
 agents and random ones play held-out episodes; the seed is the unit. A one-sided permutation test compares the trained
 seeds with 20 seeds of random play: the p-value is the fraction of all ways to name `seeds` of the pooled seeds
 "trained" whose mean is at least the trained one's. Runs live under `runs/` and are not trained again. What stands below
 the table of the page that is written stays there.
+
+With `--references` it trains, for the budgets under `references`, the games whose reference score nobody has published
+in a form that can be cited: the mean that it prints is the catalogue's reference.
 """
 
 import argparse
@@ -83,6 +87,14 @@ def measure(game: str, entry: dict[str, Any], seeds: int, pool: ProcessPoolExecu
     )
 
 
+def referred(game: str, entry: dict[str, Any], seeds: int, pool: ProcessPoolExecutor) -> str:
+    """One row of the table of references."""
+    trainings = [pool.submit(train_seed, game, entry, seed) for seed in range(seeds)]
+    trained, seconds = zip(*(training.result() for training in trainings), strict=True)
+    scores = " ".join(f"{score:.2f}" for score in trained)
+    return f"| {game} | {entry['steps']:,} | {scores} | {np.mean(trained):.3f} | {np.mean(seconds):.0f} |"
+
+
 def said_below(page: Path) -> str:
     """What a person has written below the table of a page; empty if there is none."""
     lines = page.read_text().splitlines(keepends=True) if page.exists() else []
@@ -97,11 +109,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--write", type=Path)
+    parser.add_argument("--references", action="store_true")
     options = parser.parse_args()
-    entries = tomllib.loads((HERE / "games.toml").read_text())["games"]
+    document = tomllib.loads((HERE / "games.toml").read_text())
+    entries = document["references" if options.references else "games"]
     unknown = set(options.games) - set(entries)
     if unknown:
         parser.error(f"not in games.toml: {', '.join(sorted(unknown))}")
+    if options.references:
+        print("| game | steps | trained, each seed | reference | CPU s |\n|---|---|---|---|---|", flush=True)
+        with ProcessPoolExecutor(options.workers, mp_context=get_context("forkserver")) as pool:
+            for game in options.games or entries:
+                print(referred(game, entries[game], options.seeds, pool), flush=True)
+        return
     rows = [
         "| game | algorithm | steps | random | trained, each seed | mean | goal | reached | p (beats random) | CPU s |",
         "|---|---|---|---|---|---|---|---|---|---|",
