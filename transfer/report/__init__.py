@@ -14,6 +14,7 @@ from transfer.report import figures, page, shares
 from transfer.report.document import as_json
 from transfer.report.results import results
 from transfer.study.data import DialData, StudyData
+from transfer.study.store import undisturbed
 
 LARGEST = 8_000_000
 """Bytes of a video that a page holds itself; a larger one stays beside it."""
@@ -43,7 +44,8 @@ def write(data: StudyData | DialData, folder: str | Path, video: str | Path | No
         from transfer.report import dial
 
         return dial.write(data, Path(folder))
-    return write_document(results(data), Path(folder), video)
+    with undisturbed():
+        return write_document(results(data), Path(folder), video)
 
 
 def write_document(document: dict[str, Any], folder: Path, video: str | Path | None = None) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 import numpy as np
@@ -35,21 +36,31 @@ def as_json(document: dict[str, Any]) -> str:
     A curve is then a line, not one for each of its points, and json's encoder in C writes it: several times as fast
     as its indentation, which a sweep's document of ten million characters would notice.
     """
-    return "".join([*_written(document, "\n"), "\n"])
+    pieces: list[str] = []
+    _write(document, "\n", pieces)
+    return "".join([*pieces, "\n"])
 
 
-def _written(part: Any, line: str) -> Iterator[str]:
-    """The text of a part in pieces; `line` begins a new line as deep as the part is."""
+def _write(part: Any, line: str, pieces: list[str]) -> None:
+    """Add the text of a part to the pieces; `line` begins a new line as deep as the part is."""
     if not isinstance(part, NESTED) or _flat(part.values() if isinstance(part, dict) else part):
-        yield json.dumps(part)
+        pieces.append(_in_line(part))
         return
     inner = f"{line} "
-    first, last = ("{", "}") if isinstance(part, dict) else ("[", "]")
-    named = part.items() if isinstance(part, dict) else ((None, value) for value in part)
-    for i, (name, value) in enumerate(named):
-        yield f"{',' if i else first}{inner}" if name is None else f"{',' if i else first}{inner}{json.dumps(name)}: "
-        yield from _written(value, inner)
-    yield f"{line}{last}"
+    named = isinstance(part, dict)
+    between, last = (f"{{{inner}", "}") if named else (f"[{inner}", "]")
+    for name in part:
+        pieces.append(f"{between}{encode_basestring_ascii(name)}: " if named else between)
+        _write(part[name] if named else name, inner, pieces)
+        between = f",{inner}"
+    pieces.append(f"{line}{last}")
+
+
+def _in_line(part: Any) -> str:
+    """What json writes of it, without asking it for single numbers and names, of which a sweep has many."""
+    if type(part) is float:
+        return repr(part)
+    return encode_basestring_ascii(part) if type(part) is str else json.dumps(part)
 
 
 def _flat(values: Collection[Any]) -> bool:
