@@ -3,9 +3,10 @@
     .venv/bin/headstart study studies/boards.toml
     .venv/bin/python benchmarks/win_rates.py [results/boards/results.json] [--every 3]
 
-The opponents are those of the study's `against`, which stay as they are: in `studies/boards.toml` Monte Carlo tree search
-with 10 and with 25 simulations a move, met equally often from both seats. A draw is half a win, so that a mean return r
-between -1 and 1 is the win rate (r + 1) / 2. Intervals are the report's: Student's t over seeds, pointwise, nominal 95 %.
+The opponents are those of the study's `against`, which stay as they are: in `studies/boards.toml` Monte Carlo tree
+search with 10 and with 25 simulations a move, met equally often from both seats. A draw is half a win, so that a mean
+return r between -1 and 1 is the win rate (r + 1) / 2. Intervals are the report's: Student's t over seeds, pointwise,
+nominal 95 %.
 """
 
 import argparse
