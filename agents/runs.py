@@ -195,7 +195,7 @@ def find_finished(ref: str | Path, root: Path, where: str | None = None) -> Run:
     run = find_run(ref, root)
     if not run.done:
         raise CheckpointError(f"{said}run {run.key} is {run.state}; expected a finished run: train it to its end first")
-    if run.path.resolve().parent != root.resolve():
+    if run.path.parent.resolve() != root.resolve():
         raise CheckpointError(
             f"{said}run {run.path} is not under {root}, where runs live: give --runs {run.path.parent}, or copy it"
         )

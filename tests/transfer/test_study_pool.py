@@ -166,7 +166,7 @@ def test_a_run_says_how_far_it_is_and_what_it_takes(study: Path, tmp_path: Path)
     assert pulse.seconds > 0
     assert pulse.score == [message.score for message in messages if message.kind == "evaluated"][-1]
     if sys.platform == "linux":
-        assert 20 * 2**20 < last.peak <= peak_memory(), "a process with torch in it takes tens of megabytes"
+        assert 20 * 2**20 < last.peak <= 1.1 * peak_memory(), "a process with torch in it takes tens of megabytes"
 
 
 def test_a_status_says_when_all_will_be_done(study: Path, tmp_path: Path) -> None:
