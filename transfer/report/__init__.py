@@ -51,9 +51,10 @@ def write(data: StudyData | DialData, folder: str | Path, video: str | Path | No
 def write_document(document: dict[str, Any], folder: Path, video: str | Path | None = None) -> dict[str, Any]:
     """Write the report of what was worked out already. Raises ConfigError if the video is not there."""
     shown = _link(folder, video)
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    files.write_text(folder / "results.json", as_json(document))  # first, while there is least beside its long text
     drawn = draw(document)
     svg = {name: figures.to_svg(figure, name) for name, figure in drawn.items()}
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
     for name, figure in drawn.items():
         files.write_text(folder / "figures" / f"{name}.svg", svg[name])
         files.write_bytes(folder / "figures" / f"{name}.png", figures.to_png(figure))
@@ -62,7 +63,6 @@ def write_document(document: dict[str, Any], folder: Path, video: str | Path | N
     said = page.context(document, shown)
     files.write_text(folder / "report.html", page.html(said, inline, inside))
     files.write_text(folder / "report.md", page.markdown(said, svg))
-    files.write_text(folder / "results.json", as_json(document))
     return document
 
 
