@@ -21,6 +21,10 @@ FLOORS = ("envs", "agents")
 """Whose sources compiled code depends on."""
 KEPT = 4
 """States of the sources whose machine code is kept."""
+PATIENCE, PAUSE = 120.0, 0.01
+"""Seconds after which a process compiles for itself what another has not compiled, and between looks for it."""
+ENVIRONMENT = "_ZN08NumbaEnv"
+"""What numba's names of a function's own globals begin with: a place for them must be there, called or not."""
 _told: set[str] = set()
 
 
@@ -50,16 +54,16 @@ def compiled(function: Any = None, *, fast: bool = False, inner: bool = False) -
     numba = _numba()
     options = _OPTIONS | ({"fastmath": {"contract", "reassoc", "nsz", "arcp"}} if fast else {})
     options |= {"no_cpython_wrapper": True} if inner else {}
-    options["pipeline_class"] = _self_contained()
+    dispatcher = numba.njit(pipeline_class=_self_contained(), **options)(function)
     before = numba.config.CACHE_DIR
     try:
         numba.config.CACHE_DIR = str(_folder(before))
-        return numba.njit(cache=True, **options)(function)
+        dispatcher._cache = _shared()(function)
     except (RuntimeError, OSError) as error:
         _warn(error)
-        return numba.njit(**options)(function)
     finally:
         numba.config.CACHE_DIR = before
+    return dispatcher
 
 
 @cache
@@ -70,6 +74,8 @@ def _self_contained() -> Any:
     process has loaded before in their place: the originals, if the process had to compile them, or the copies in
     another function's module. Those were optimised otherwise and round otherwise where sums may be reordered, so that
     numbers depended on what had been compiled when, and called first.
+
+    What only compiled functions call is optimised in their modules alone: no machine code is made of its own module.
     """
     llvm: Any = import_module("llvmlite.binding")
     codegen: Any = import_module("numba.core.codegen")
@@ -77,14 +83,24 @@ def _self_contained() -> Any:
     linkage = llvm.Linkage
 
     class Library(codegen.JITCodeLibrary):
+        inner = False
+        _final_module: Any
+
         def _optimize_final_module(self) -> None:
-            super()._optimize_final_module()
+            if not self.inner:
+                super()._optimize_final_module()
             module = self._final_module
             mine = [f.name for f in module.functions if not f.is_declaration and f.linkage == linkage.external]
             shared = module.clone()
             for name in mine:
                 shared.get_function(name).linkage = linkage.linkonce_odr
             self._shared_module = llvm.parse_bitcode(shared.as_bitcode())  # as it will be when read from the disk
+            if self.inner:
+                kept = [g.name for g in module.global_variables if g.name.startswith(ENVIRONMENT)]
+                stub = str(self._codegen._create_empty_module(self.name))
+                stub += "".join(f'\n@"{name}" = common global i64 0' for name in kept)
+                self._final_module = llvm.parse_assembly(stub)
+                return
             for function in module.functions:
                 if not function.is_declaration and function.linkage == linkage.linkonce_odr:
                     function.linkage = linkage.private
@@ -92,10 +108,43 @@ def _self_contained() -> Any:
     class SelfContained(compiler.Compiler):
         def compile_extra(self, func: Any) -> Any:
             self.state.library = Library(self.state.targetctx.codegen(), func.__qualname__)
+            self.state.library.inner = self.state.flags.no_cpython_wrapper
             self.state.library.enable_object_caching()
             return super().compile_extra(func)
 
     return SelfContained
+
+
+@cache
+def _shared() -> Any:
+    """How numba keeps machine code, of processes that want the same one compiling it while the others wait."""
+    caching: Any = import_module("numba.core.caching")
+    filelock: Any = import_module("filelock")
+
+    class Shared(caching.FunctionCache):
+        def __init__(self, function: Any) -> None:
+            super().__init__(function)
+            name = f"{self._impl.filename_base}.lock"
+            self._lock = filelock.FileLock(Path(self.cache_path) / name, timeout=PATIENCE, poll_interval=PAUSE)
+
+        def load_overload(self, signature: Any, context: Any) -> Any:
+            found = super().load_overload(signature, context)
+            if found is None and not self._lock.is_locked:
+                with suppress(OSError, NotImplementedError):  # TimeoutError, too: it is compiled twice then
+                    self._impl.locator.ensure_cache_path()
+                    self._lock.acquire()
+                    found = super().load_overload(signature, context)
+            if found is not None:
+                self._lock.release()
+            return found
+
+        def save_overload(self, signature: Any, result: Any) -> None:
+            try:
+                super().save_overload(signature, result)
+            finally:
+                self._lock.release()
+
+    return Shared
 
 
 def folder() -> Path:

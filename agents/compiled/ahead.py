@@ -1,15 +1,15 @@
 """PPO's epoch compiled where nothing has been compiled before: on another core, while torch is imported.
 
-It is the longest compilation there is. Another process begins it at once and keeps the machine code of all its parts
-where `envs.compiling` looks, so that this one finds many of them when it compiles what acts; the first update waits. No
-number depends on who compiled. Of processes that start together, one asks for it.
+It is the longest compilation there is. Two other processes begin at once, one with the epoch, one with the half of its
+parts that it comes to last. Machine code is kept part by part, and who wants one that somebody compiles waits for it
+(`envs.compiling`): so this process, too, finds what acting shares with the epoch. No number depends on who compiled.
 """
 
 import importlib
 import os
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,55 +19,68 @@ from filelock import FileLock, Timeout
 from envs.compiling import folder
 from envs.errors import ConfigError
 
-PATIENCE = 120.0
-"""Seconds after which a process compiles for itself what another has not compiled."""
-PAUSE = 0.01
-"""Seconds between looks for it."""
+EPOCH, PARTS = "epoch", "parts"
+"""What a process may be asked for."""
 
 
 @cache
-def start() -> "subprocess.Popen[bytes] | None":
-    """Let another process begin, unless that is done or nothing is gained by it. A second call does nothing.
+def start() -> "tuple[subprocess.Popen[bytes], ...]":
+    """Let other processes begin, unless that is done or nothing is gained by it. A second call does nothing.
 
     Returns:
-        The process, None if there is none.
+        The processes, none if there is nothing to do.
     """
     place = _place()
-    if place is None or _there(place):
-        return None
+    if place is None or any(place.rglob("ppo.epoch-*.nbc")):
+        return ()
     safe = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONSAFEPATH": "1"}
     nowhere = subprocess.DEVNULL
+    options: Any = {"env": {**os.environ, **safe}, "stdin": nowhere, "stdout": nowhere, "stderr": nowhere}
+    command = [sys.executable, "-m", "agents.compiled.ahead"]
     try:
-        command = [sys.executable, "-m", "agents.compiled.ahead"]
-        return subprocess.Popen(command, env={**os.environ, **safe}, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+        return tuple(subprocess.Popen([*command, what], **options) for what in (EPOCH, PARTS))
     except OSError:
-        return None
+        return ()
 
 
-@cache
-def wait() -> None:
-    """Until it is compiled, if a process does that: numba loads it then. Else numba compiles it here, when called."""
-    process, place = start(), _place()
-    if process is None or place is None:
-        return
-    until = time.monotonic() + PATIENCE
-    while not _there(place) and time.monotonic() < until:
-        if process.poll() is not None and not _locked(place):
-            return
-        time.sleep(PAUSE)
+def epoch() -> tuple[Any, tuple[Any, ...]]:
+    """The function, and the types of what `CompiledPPO` calls it with, whatever the network and the game."""
+    from agents.compiled import ppo
+
+    t = _Types()
+    kept, order = t.f2, t.i1
+    return ppo.epoch, (t.net, t.moments, t.inputs, kept, t.rollout, order, t.int, t.d1, t.d2)
 
 
-def signature() -> tuple[Any, ...]:
-    """The types of what `CompiledPPO` calls `epoch` with, whatever the network and the game."""
-    types: Any = importlib.import_module("numba").types
-    f1, f2, i1, i2 = (types.Array(kind, n, "C") for kind in (types.float32, types.int64) for n in (1, 2))
-    d1, d2 = (types.Array(types.float64, n, "C") for n in (1, 2))
-    u2, positions = types.Array(types.uint8, 2, "C"), types.Array(types.int32, 2, "C")
-    net = types.Tuple((f1, i2, i2, f1, f1, f1))
-    moments = types.Tuple((f1, f1, f1, i2, d1, f1, f1, f1, f1))
-    inputs = types.Tuple((f2, u2, positions, f1, f1, types.float64, f2, positions, i1, u2))
-    rollout = types.Tuple((i1, f1, f1, f1, f1))
-    return net, moments, inputs, f2, rollout, i1, types.int64, d1, d2
+def parts() -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """What the epoch comes to last, as it calls it."""
+    from agents.compiled import ppo, stacks, steps
+
+    t = _Types()
+    rows, first, terms = t.i1, t.nought, t.d1
+    yield (
+        ppo.descend,
+        (t.net, t.moments, t.inputs, t.rollout, rows, first, t.float, t.float, t.int, t.d1, t.f2, t.f1, terms),
+    )
+    yield stacks.give_back_relative, (t.f1, t.i2, t.i2, t.positions)
+    yield steps.clip, (t.f1, t.i2, t.float)
+    yield steps.adam, (t.f1, t.f1, t.f1, t.f1, t.i2, t.d1, t.f1, t.float, t.float, t.float)
+
+
+class _Types:
+    """numba's names of them."""
+
+    def __init__(self) -> None:
+        types: Any = importlib.import_module("numba").types
+        self.int, self.float, self.nought = types.int64, types.float64, types.literal(0)
+        f1, f2, i1, i2 = (types.Array(kind, n, "C") for kind in (types.float32, types.int64) for n in (1, 2))
+        self.f1, self.f2, self.i1, self.i2 = f1, f2, i1, i2
+        self.d1, self.d2 = (types.Array(types.float64, n, "C") for n in (1, 2))
+        u2, self.positions = types.Array(types.uint8, 2, "C"), types.Array(types.int32, 2, "C")
+        self.net = types.Tuple((f1, i2, i2, f1, f1, f1))
+        self.moments = types.Tuple((f1, f1, f1, i2, self.d1, f1, f1, f1, f1))
+        self.inputs = types.Tuple((f2, u2, self.positions, f1, f1, types.float64, f2, self.positions, i1, u2))
+        self.rollout = types.Tuple((i1, f1, f1, f1, f1))
 
 
 @cache
@@ -80,34 +93,13 @@ def _place() -> Path | None:
         return None
 
 
-def _there(place: Path) -> bool:
-    """Whether the machine code is kept. Numba names it after file and function, and puts it there whole."""
-    return any(place.rglob("ppo.epoch-*.nbc"))
-
-
-def _lock(place: Path) -> FileLock:
-    return FileLock(place / "epoch.lock")
-
-
-def _locked(place: Path) -> bool:
-    """Whether a process compiles it."""
-    try:
-        with _lock(place).acquire(blocking=False):
-            return False
-    except Timeout:
-        return True
-
-
 def main() -> None:
-    """Compile it, unless somebody does, or has."""
-    place = folder()
+    """Compile what the command line asks for, unless another process was asked for it, too."""
+    asked = sys.argv[-1]
     try:
-        with _lock(place).acquire(blocking=False):
-            if not _there(place):
-                from agents.compiled import ppo
-
-                epoch: Any = ppo.epoch
-                epoch.compile(signature())
+        with FileLock(folder() / f"{asked}.lock").acquire(blocking=False):
+            for function, signature in [epoch()] if asked == EPOCH else parts():
+                function.compile(signature)
     except Timeout:
         return
 

@@ -116,7 +116,6 @@ class CompiledPPO:
             order = rollout.rows[np.random.permutation(size)]  # noqa: NPY002  # SB3's generator
             part = logged[used : used + per_epoch]
             if auxiliary is None:
-                ahead.wait()
                 done = ppo.epoch(
                     stacked.net, stacked.moments, feed, kept, rollout.data, order, batch_size, settings, part
                 )

@@ -184,6 +184,65 @@ def look(net: Any, inputs: Any, rows: Any, log_probs: Any, values: Any) -> None:
             values[s + i] = critic[i, 0]
 
 
+@compiled(inner=True)
+def descend(
+    net: Any,
+    moments: Any,
+    inputs: Any,
+    rollout: Any,
+    some: Any,
+    s: int,
+    shift: float,
+    factor: float,
+    batch: int,
+    settings: Any,
+    d_logits: Any,
+    d_values: Any,
+    terms: Any,
+) -> None:
+    """Add to the gradient what `some` rows of the rollout give, rows s to s + len(some) of a minibatch of size `batch`.
+
+    d_logits, d_values: the gradient of another loss of the whole minibatch, (n, n_actions) and (n,), or empty.
+    """
+    params, layers, stacks, _, _, work = net
+    grad, _, _, _, _, _, delta, spare, product = moments
+    x, active, counts, masks = inputs[6], inputs[7], inputs[8], inputs[9]
+    actions, old_values, old_log_probs, advantages, returns = rollout
+    c = some.size
+    logits = output(layers, stacks[0], work, counts.size, s, c)
+    values = output(layers, stacks[1], work, counts.size, s, c)
+    rule_out(logits, masks, some)
+    log_softmax(logits, logits)
+    n = logits.shape[1]
+    d, d_value = delta[: c * n].reshape(c, n), np.empty((c, 1), np.float32)
+    heads(
+        logits,
+        values,
+        some,
+        actions,
+        old_values,
+        old_log_probs,
+        advantages,
+        returns,
+        shift,
+        factor,
+        batch,
+        settings,
+        d,
+        d_value,
+        terms,
+    )
+    if d_values.size > 0:
+        for i in range(c):
+            for j in range(n):
+                d[i, j] += d_logits[s + i, j]
+            d_value[i, 0] += d_values[s + i]
+    backward(params, layers, stacks[0], x, active, counts, work, delta, spare, product, grad, s, c)
+    for i in range(c):
+        delta[i] = d_value[i, 0]
+    backward(params, layers, stacks[1], x, active, counts, work, delta, spare, product, grad, s, c)
+
+
 @compiled
 def epoch(
     net: Any,
@@ -201,11 +260,10 @@ def epoch(
     `kept` (n_rows, n) is what `stacks.keep` kept, or empty. `logged` (n_minibatches, 6) gets the means of each
     minibatch.
     """
-    params, layers, stacks, relative, bases, work = net
-    grad, first, second, tensors, rates, taken, delta, spare, product = moments
-    _, _, positions, _, _, _, x, active, counts, masks = inputs
-    actions, old_values, old_log_probs, advantages, returns = rollout
-    capacity = counts.size
+    params, layers, stacks, relative, bases, _ = net
+    grad, first, second, tensors, rates, taken = moments[:6]
+    positions, active, advantages = inputs[2], inputs[7], rollout[3]
+    nothing, none = np.empty((0, 0), np.float32), np.empty(0, np.float32)
     done, looks = 0, reads(stacks, kept)
     for start in range(0, order.size, batch_size):
         rows = order[start : start + batch_size]
@@ -225,33 +283,7 @@ def epoch(
                 take_in(inputs, some, 0)
             for k in range(2):
                 forward_from(net, inputs, kept, some, k, 0, c)
-            logits = output(layers, stacks[0], work, capacity, 0, c)
-            values = output(layers, stacks[1], work, capacity, 0, c)
-            rule_out(logits, masks, some)
-            log_softmax(logits, logits)
-            n = logits.shape[1]
-            d_values = np.empty((c, 1), np.float32)
-            heads(
-                logits,
-                values,
-                some,
-                actions,
-                old_values,
-                old_log_probs,
-                advantages,
-                returns,
-                shift,
-                factor,
-                rows.size,
-                settings,
-                delta[: c * n].reshape(c, n),
-                d_values,
-                terms,
-            )
-            backward(params, layers, stacks[0], x, active, counts, work, delta, spare, product, grad, 0, c)
-            for i in range(c):
-                delta[i] = d_values[i, 0]
-            backward(params, layers, stacks[1], x, active, counts, work, delta, spare, product, grad, 0, c)
+            descend(net, moments, inputs, rollout, some, 0, shift, factor, rows.size, settings, nothing, none, terms)
         average(terms, rows.size, settings)
         if terms[DIVERGENCE] > settings[MOST_DIVERGENCE]:
             return done
@@ -305,48 +337,16 @@ def propagate(
 
     `begin` was called with the same rows, and nothing has changed since.
     """
-    params, layers, stacks, _, _, work = net
-    grad, _, _, _, _, _, delta, spare, product = moments
-    positions, x, active, counts = inputs[2], inputs[6], inputs[7], inputs[8]
-    actions, old_values, old_log_probs, advantages, returns = rollout
+    layers, stacks, grad = net[1], net[2], moments[0]
+    positions, active = inputs[2], inputs[7]
     shift, factor = 0.0, 1.0
     if settings[NORMALISE] != 0 and rows.size > 1:
-        shift, factor = spread_of(advantages, rows)
+        shift, factor = spread_of(rollout[3], rows)
     for j in range(terms.size):
         terms[j] = 0
-    d_value = np.empty((CHUNK, 1), np.float32)
     for s in range(0, rows.size, CHUNK):
-        c = min(CHUNK, rows.size - s)
-        logits = output(layers, stacks[0], work, counts.size, s, c)
-        values = output(layers, stacks[1], work, counts.size, s, c)
-        rule_out(logits, inputs[9], rows[s : s + c])
-        log_softmax(logits, logits)
-        n = logits.shape[1]
-        d = delta[: c * n].reshape(c, n)
-        heads(
-            logits,
-            values,
-            rows[s : s + c],
-            actions,
-            old_values,
-            old_log_probs,
-            advantages,
-            returns,
-            shift,
-            factor,
-            rows.size,
-            settings,
-            d,
-            d_value,
-            terms,
-        )
-        for i in range(c):
-            for j in range(n):
-                d[i, j] += d_logits[s + i, j]
-        backward(params, layers, stacks[0], x, active, counts, work, delta, spare, product, grad, s, c)
-        for i in range(c):
-            delta[i] = d_value[i, 0] + d_values[s + i]
-        backward(params, layers, stacks[1], x, active, counts, work, delta, spare, product, grad, s, c)
+        some = rows[s : s + CHUNK]
+        descend(net, moments, inputs, rollout, some, s, shift, factor, rows.size, settings, d_logits, d_values, terms)
     average(terms, rows.size, settings)
     if active.shape[1] > 0:
         give_back_relative(grad, layers, stacks, positions)

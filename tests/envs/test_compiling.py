@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from envs import compiling
 from envs.compiling import compiled
@@ -68,6 +69,35 @@ def test_a_change_in_a_called_function_of_another_file_is_noticed(house: Path) -
     ran(house)
     (house / "envs" / "called.py").write_text(CALLED.format(number=10))
     assert ran(house).stdout == "21 0 1\n"
+
+
+def test_of_processes_that_want_it_one_compiles_and_the_others_find_it(house: Path) -> None:
+    command = [sys.executable, "-c", "import envs.calling"]
+    environment = {**os.environ, "PYTHONPATH": str(house), "NUMBA_CACHE_DIR": str(house / "kept")}
+    started = [subprocess.Popen(command, cwd=house, env=environment, stdout=subprocess.PIPE) for _ in range(3)]
+    said = sorted(process.communicate()[0] for process in started)
+    assert said == [b"3 0 1\n", b"3 1 0\n", b"3 1 0\n"]
+
+
+def test_a_process_that_takes_too_long_to_compile_is_not_waited_for(house: Path) -> None:
+    ran(house)
+    (kept,) = (house / "envs" / "__pycache__" / "headstart-compiled").rglob("calling.twice-*.lock")
+    for code in kept.parent.glob("calling.twice-*.nb?"):
+        code.unlink()
+    compiling_code = house / "envs" / "compiling.py"
+    compiling_code.write_text(compiling_code.read_text().replace("PATIENCE, PAUSE = 120.0", "PATIENCE, PAUSE = 0.2"))
+    with FileLock(kept):
+        assert ran(house).stdout == "3 0 1\n"
+
+
+def test_what_only_compiled_code_calls_has_no_machine_code_of_its_own(house: Path) -> None:
+    called = house / "envs" / "called.py"
+    called.write_text(called.read_text().replace("@compiled", "@compiled(inner=True)"))
+    assert ran(house).stdout == "3 0 1\n"
+    assert ran(house).stdout == "3 1 0\n"
+    calling = house / "envs" / "calling.py"
+    calling.write_text(calling.read_text().replace("step(step(x))", "step(step(step(x)))"))
+    assert ran(house).stdout == "4 0 1\n", "and what is found of it can be called by what is compiled then"
 
 
 def test_only_a_few_states_of_the_sources_are_kept(house: Path) -> None:
