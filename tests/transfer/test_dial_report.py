@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from transfer.report import write
+from transfer.report import figures, write
 from transfer.report.dial import turned
 from transfer.report.results import results
 from transfer.study.data import ArmData, DialData, StudyData
@@ -101,6 +101,19 @@ def test_pages_with_the_curve_and_a_page_for_each_value(tmp_path: Path, monkeypa
         assert f'href="{label}/report.html"' in page
         assert f"({label}/report.md)" in text
         assert json.loads((tmp_path / label / "results.json").read_text())["arms"]["finetune"]["verdict"]
+
+
+def test_no_interval_of_the_curve_hides_another() -> None:
+    document = turned(dialled())[0]
+    drawn = figures.over_distance(document)
+    drawn.draw_without_rendering()
+    for axes in drawn.axes:
+        intervals = [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_alpha() == 0.6]
+        at = [line.get_transform().transform(line.get_xydata()) for line in intervals]
+        assert len({round(float(ends[0, 0]), 1) for ends in at}) == len(intervals) == 6
+        for ends in at:
+            assert axes.bbox.contains(*ends[0])
+            assert axes.bbox.contains(*ends[1])
 
 
 @pytest.mark.parametrize("seeds", [1, 0])

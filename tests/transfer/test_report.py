@@ -14,7 +14,7 @@ import pytest
 
 from envs.errors import ConfigError, UnknownName
 from transfer import metrics, statistics
-from transfer.report import page, write
+from transfer.report import figures, page, write
 from transfer.report.document import as_json
 from transfer.report.results import results
 from transfer.report.words import conclusion, number, p_value
@@ -131,6 +131,26 @@ def test_time_to_threshold_tells_of_runs_that_never_got_there() -> None:
     assert time["median"]["value"] is None
     assert found["scratch"]["time_to_threshold"]["solved"] == 1
     assert "at most: 5 of 5 of this arm never got there" in time["saved"]["note"]
+
+
+def test_what_it_cost_does_not_pass_a_budget_off_as_a_time_to_threshold(tmp_path: Path) -> None:
+    write(study(GOOD, BAD), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    costs = text[text.index("## What it cost") : text.index("## With the source")]
+    rows = {row.split(" | ")[0].strip("| "): row.split(" | ") for row in costs.splitlines() if row.startswith("| ")}
+    unreached = "(no seed reached it; all count with the budget)"
+    assert rows["shape"][4:6] == [f"2,000 {unreached}", f"3,000 {unreached}"]
+    assert not any(unreached in cell for cell in rows["finetune"] + rows["scratch"])
+
+
+def test_scores_of_the_game_are_named_beside_the_axes_where_no_curve_runs() -> None:
+    drawn = figures.draw(results(study(GOOD, random=100.0)))["learning_curves"]
+    names = {text.get_text(): text for axes in drawn.axes for text in axes.texts}
+    assert set(names) == {"random", "reference"}
+    drawn.draw_without_rendering()
+    for text in names.values():
+        assert text.get_window_extent().x0 > drawn.axes[0].bbox.x1
+        assert text.get_window_extent().x1 <= drawn.bbox.x1
 
 
 def test_the_report_chooses_thresholds_where_the_study_names_none() -> None:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 from transfer.report.words import NAMES, exact
 
@@ -103,9 +104,10 @@ def over_distance(document: dict[str, Any]) -> Figure:
         drawn = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
         for axes, metric in zip(drawn, panels, strict=True):
             axes.axhline(0, color=MUTED, linewidth=1)
-            for name, arm in dial["arms"].items():
-                entries = [entry.get("saved", entry) for entry in arm[metric]]
-                _over_values(axes, dial["values"], entries, {"label": name, **style_of(styles, name)})
+            for name, aside in zip(dial["arms"], _asides(len(dial["arms"])), strict=True):
+                entries = [entry.get("saved", entry) for entry in dial["arms"][name][metric]]
+                style = {"label": name, **style_of(styles, name)}
+                _over_values(axes, dial["values"], entries, style, aside)
             _dial_axis(axes, dial)
             steps = metric == "time_to_threshold"
             axes.set_ylabel("target steps saved" if steps else "difference from scratch")
@@ -115,14 +117,26 @@ def over_distance(document: dict[str, Any]) -> Figure:
     return figure
 
 
-def _over_values(axes: Axes, values: list[float], entries: list[dict[str, Any]], style: dict[str, Any]) -> None:
-    """One arm's line through the values at which it has one, an interval at each."""
+def _asides(n: int) -> list[float]:
+    """By how many points each of n arms is drawn beside a dial's value, so that no interval hides another."""
+    return [4.0 * (i - (n - 1) / 2) for i in range(n)]
+
+
+def _over_values(
+    axes: Axes, values: list[float], entries: list[dict[str, Any]], style: dict[str, Any], aside: float
+) -> None:
+    """One arm's line through the values at which it has one, an interval at each, all so many points aside."""
     known = [(x, entry) for x, entry in zip(values, entries, strict=True) if entry["value"] is not None]
     known.sort(key=lambda found: found[0])
+    lines = []
     for x, entry in known:
         if entry["low"] is not None and entry["high"] is not None:
-            axes.plot([x, x], [entry["low"], entry["high"]], color=style["color"], linewidth=1.6, alpha=0.6)
-    axes.plot([x for x, _ in known], [entry["value"] for _, entry in known], linewidth=1.9, markersize=5.5, **style)
+            lines += axes.plot([x, x], [entry["low"], entry["high"]], color=style["color"], linewidth=1.6, alpha=0.6)
+    means = [entry["value"] for _, entry in known]
+    lines += axes.plot([x for x, _ in known], means, linewidth=1.9, markersize=5.5, **style)
+    beside = axes.transData + ScaledTranslation(aside / 72, 0, axes.figure.dpi_scale_trans)
+    for line in lines:  # moved once they are in the axes, whose limits are those of the data
+        line.set_transform(beside)
 
 
 def _dial_axis(axes: Axes, dial: dict[str, Any]) -> None:
@@ -159,7 +173,10 @@ def _learning_curves(document: dict[str, Any], arms: dict[str, Any], *, charged:
 
 
 def _levels(document: dict[str, Any], axes: Axes, values: list[float]) -> None:
-    """Random and reference score, where they are near the curves; the limits are those of the means and bands."""
+    """Random and reference score, where they are near the curves; the limits are those of the means and bands.
+
+    They are named beside the axes, where no curve runs through the names.
+    """
     low, high = min(values), max(values)
     room = 0.35 * (high - low or 1.0)
     for name in ("random", "reference"):
@@ -167,7 +184,7 @@ def _levels(document: dict[str, Any], axes: Axes, values: list[float]) -> None:
         if score is not None and low - room <= score <= high + room:
             axes.axhline(score, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)))
             where = axes.get_yaxis_transform()
-            axes.text(1.0, score, name, color=MUTED, fontsize=8, ha="right", va="bottom", transform=where)
+            axes.text(1.015, score, name, color=MUTED, fontsize=8, ha="left", va="center", transform=where)
     bottom, top = axes.get_ylim()
     axes.set_ylim(max(bottom, low - room), min(top, high + room))
 

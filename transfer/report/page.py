@@ -300,8 +300,9 @@ def _costs(document: dict[str, Any]) -> Table:
 
 
 def _bare(entry: dict[str, Any]) -> Cell:
-    """A cell without its note, but for why there is no value."""
-    return cell(entry if entry["value"] is None else {**entry, "note": None}, signed=False)
+    """A cell without its note, but for why there is no value, or that no seed got there."""
+    told = entry["value"] is None or not entry["reached"]
+    return cell(entry if told else {**entry, "note": None}, signed=False)
 
 
 def _levels(document: dict[str, Any]) -> Table:
