@@ -97,11 +97,11 @@ def read_zip(path: str | Path, task: Task | None, architecture: Mapping[str, Any
         CheckpointError: it is no such zip, or what is needed of it can only be had by running what it holds.
     """
     path = Path(path)
+    data, weights = _contents(path)
     if task is None:
         raise CheckpointError(
             f"{path}: a Stable-Baselines3 zip does not say in readable form what it plays; name its game with --game"
         )
-    data, weights = _contents(path)
     algorithm = _algorithm(path, data)
     described = _described(path, data, weights, dict(architecture or {}))
     with preserved():

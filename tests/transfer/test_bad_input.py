@@ -219,6 +219,7 @@ TYPED = [
     (["evaluate", "aaaa0000", "--game", "Acrobot-v1", "--json"], "evaluate it on the game it was trained on"),
     (["evaluate", "nosuch.zip", "--game", CARTPOLE], "nosuch.zip: there is no such file"),
     (["evaluate", "good.zip"], "name its game with --game"),
+    (["evaluate", "text.zip"], "text.zip is not a Stable-Baselines3 zip"),
     (["evaluate", "half.zip", "--game", CARTPOLE], "half.zip is not a Stable-Baselines3 zip"),
     (["evaluate", "text.zip", "--game", CARTPOLE], "text.zip is not a Stable-Baselines3 zip"),
     (["evaluate", "foreign.zip", "--game", CARTPOLE], "foreign.zip is not a Stable-Baselines3 zip"),
