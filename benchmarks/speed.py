@@ -8,7 +8,7 @@
     .venv/bin/python benchmarks/speed.py threshold       # seconds from a cold start until a game is learnt
     .venv/bin/python benchmarks/speed.py growth          # how time and memory grow: table and plot
 
-    [--repeats 5] [--only WORD] [--scale 0.1] [--cap 600] [--games cartpole doorkey breakout] [--write FILE]
+    [--repeats 5] [--only WORD ...] [--scale 0.1] [--cap 600] [--games cartpole doorkey breakout] [--write FILE]
 
 Contenders run in alternation, each in processes of its own; a peer that is not installed is named as not measured. One
 torch thread a process; JAX takes all cores. Measure on a quiet machine: the table says how busy others kept it.
@@ -178,7 +178,9 @@ def threshold(options: argparse.Namespace) -> list[Table]:
 def compared(title: str, contenders: Sequence[Contender], options: argparse.Namespace) -> tuple[list[Found], Table]:
     """Measure steps per second, and make the table."""
     load = Load()
-    found = measure([one for one in contenders if options.only in one.name], options.repeats, grace=GRACE)
+    found = measure(
+        [one for one in contenders if any(word in one.name for word in options.only)], options.repeats, grace=GRACE
+    )
     by_name = {one.contender.name: one for one in found}
     first = found[0].median(steps_per_second) if found else math.nan
     head = ("", "steps/s", "least to most", "s before", "s for 1M steps, cold", "the first is … times")
@@ -249,7 +251,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=TABLES)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", default="", metavar="WORD", help="contenders whose name has it")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="WORD", help="contenders whose name has one")
     parser.add_argument("--scale", type=float, default=1.0, help="of steps and seconds, to try the command out")
     parser.add_argument("--cap", type=float, default=600.0, help="seconds after which a threshold is not reached")
     parser.add_argument("--games", nargs="+", choices=THRESHOLD_GAMES, default=list(THRESHOLD_GAMES))

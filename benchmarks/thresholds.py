@@ -110,7 +110,9 @@ def _check(game: str, every: int, options: argparse.Namespace) -> list[str]:
 def _table(game: str, seeds: int, options: argparse.Namespace) -> Table:
     load = Load()
     contenders = [replace(one, limit=_limit(one, options.cap)) for one in THRESHOLD_GAMES[game](seeds, options)]
-    found = measure([one for one in contenders if options.only in one.name], options.repeats, give_up=GIVE_UP)
+    found = measure(
+        [one for one in contenders if any(word in one.name for word in options.only)], options.repeats, give_up=GIVE_UP
+    )
     first = found[0].median(seconds_to_threshold) if found else math.nan
     rows = [_row(one, first) for one in found]
     what = (THRESHOLD_GAMES[game].__doc__ or "").rstrip(".")
