@@ -62,12 +62,12 @@ class OneSeat:
         return None if self._games.spoken is None else self._games.spoken[int(self._venv.seats[0])]
 
     def picture(self) -> np.ndarray | None:
-        """The board drawn, unless it was opened for text."""
-        return None if self._venv.render_mode == "ansi" else self._games.picture(0)
+        """The board drawn as it is seen from this seat, unless it was opened for text."""
+        return None if self._venv.render_mode == "ansi" else self._games.picture(0, int(self._venv.seats[0]))
 
     def text(self) -> str | None:
-        """The board in characters."""
-        return self._games.text(0) if self._venv.render_mode == "ansi" else None
+        """The board in characters, as it is seen from this seat."""
+        return self._games.text(0, int(self._venv.seats[0])) if self._venv.render_mode == "ansi" else None
 
     def said(self) -> str | None:
         """Which seat this is, who the others are, and what they have just played."""

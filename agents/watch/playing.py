@@ -81,7 +81,7 @@ class Game:
             else:
                 actions = self._answer(streams[SEATS + mover])
             self.games.apply(self._board, actions)
-        self._say(f"\n{self._shown(over=True)}\n{self._outcome()}")
+        self._say(f"\n{self.games.text(0, self.seat)}\n{self._outcome()}")
         return True
 
     def _answer(self, generator: np.random.Generator) -> Array:
@@ -95,7 +95,7 @@ class Game:
     def _ask(self) -> int | None:
         """The person's move; None where the input ended."""
         legal = np.flatnonzero(self.games.masks(self._board)[0]).tolist()
-        self._say(f"\n{self._shown()}")
+        self._say(f"\n{self.games.text(0, self.seat)}")
         for line in self._moves(legal):
             self._say(line)
         while True:
@@ -148,14 +148,6 @@ class Game:
             return ""
         said = self.opponent.outputs(self.games.observe(self._board, mover), self.games.masks(self._board)).value
         return "" if said is None else f" (it expects {number(float(said[0]), signed=True)})"
-
-    def _shown(self, *, over: bool = False) -> str:
-        """The board; of a game with hidden cards what the person sees, until it is over."""
-        if not self.games.hidden or over:
-            return self.games.text(0)
-        seen = self.games.observe(self._board, np.array([self.seat]))[0].ravel()
-        names = self.games.names.features or tuple(f"entry {k}" for k in range(len(seen)))
-        return "you see: " + ", ".join(name for name, on in zip(names, seen, strict=True) if on)
 
     def _outcome(self) -> str:
         earned = self.games.returns(self._board)[0]

@@ -93,12 +93,12 @@ class TurnGames(Protocol):
         """The position as OpenSpiel's, to look ahead in; None where OpenSpiel has no twin of the game."""
         ...
 
-    def text(self, board: int) -> str:
-        """The board in lines of text."""
+    def text(self, board: int, player: int | None = None) -> str:
+        """The board in lines of text, as a player sees it; None: one who sees what is hidden, too."""
         ...
 
-    def picture(self, board: int) -> Array:
-        """The board drawn: (height, width, 3) uint8."""
+    def picture(self, board: int, player: int | None = None) -> Array:
+        """The board drawn, as a player sees it; None: one who sees what is hidden, too: (height, width, 3) uint8."""
         ...
 
     def get_state(self) -> dict[str, Array]:

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from open_spiel.python.observation import make_observation
 
 from envs.errors import ConfigError
-from envs.turns import render, views
+from envs.turns import cards, render, views
 from envs.turns.games import OVER
 from envs.turns.views import View
 
@@ -104,20 +104,29 @@ class OpenSpielGames:
         """A copy of the position, to look ahead in."""
         return Position(self.states[board].clone(), self.view.ours)
 
-    def text(self, board: int) -> str:
-        """The board in lines; games without one in OpenSpiel's words."""
-        if not self.view.pieces:
-            return str(self.states[board]).strip("\n")
+    def text(self, board: int, player: int | None = None) -> str:
+        """The board in lines; of cards what a player sees, or one who sees all (None)."""
+        if self.view.table is not None:
+            return cards.text(self._table(board, player))
         return render.text(self._stones(board), slanted=self.view.slanted, numbered=self.view.last is None)
 
-    def picture(self, board: int) -> Array:
-        """The board drawn, the last move and the winning line marked: (height, width, 3) uint8."""
+    def picture(self, board: int, player: int | None = None) -> Array:
+        """The board drawn, the last move and the winning line marked: (height, width, 3) uint8.
+
+        Of cards what a player sees, or one who sees all (None).
+        """
         view, state = self.view, self.states[board]
-        if not view.pieces:
-            return render.lines(self.text(board))
+        if view.table is not None:
+            return cards.picture(self._table(board, player))
         stones = self._stones(board)
         line = render.in_a_row(stones, view.wins) if view.wins and state.is_terminal() else ()
         return render.board(stones, self._last(state), line, slanted=view.slanted, numbered=view.last is None)
+
+    def _table(self, board: int, player: int | None) -> cards.Table:
+        """A table as a player sees it, or one who sees all."""
+        state = self.states[board]
+        assert self.view.table is not None
+        return self.view.table(state).seen(player, over=state.is_terminal())
 
     def _stones(self, board: int) -> Array:
         """(H, W): 0 for an empty cell, 1 and 2 for the players' pieces."""

@@ -107,20 +107,20 @@ class PettingZooGames:
         """The position in OpenSpiel's twin of the game, if there is one."""
         return None if self.twin is None else self.twin.position(self._moves[board])
 
-    def text(self, board: int) -> str:
-        """The board in lines where it is one, else the observation of who is to move."""
+    def text(self, board: int, player: int | None = None) -> str:
+        """The board in lines where it is one, else the observation of a player, by default of who is to move."""
         if self._board_like:
             return render.text(self._stones(board))
-        return str(self._seen(board, max(int(self._to_move[board]), 0)))
+        return str(self._seen(board, max(int(self._to_move[board]), 0) if player is None else player))
 
-    def picture(self, board: int) -> Array:
+    def picture(self, board: int, player: int | None = None) -> Array:
         """The board drawn where it is one, else the environment's own picture, else its text."""
         if self._board_like:
             return render.board(self._stones(board))
         if getattr(self.copies[board], "render_mode", None) == "rgb_array":
             with self._blamed(board):
                 return np.asarray(self.copies[board].render(), dtype=np.uint8)
-        return render.lines(self.text(board))
+        return render.lines(self.text(board, player))
 
     def get_state(self) -> dict[str, Array]:
         """Each board's seed and moves, of all boards in a row: what they are played again from."""

@@ -287,10 +287,10 @@ class TurnsVecEnv(VecEnv):
         """Nothing is held open."""
 
     def get_images(self) -> Sequence[np.ndarray | None]:
-        """A picture of each board."""
+        """A picture of each board, as the learner sees it."""
         if self.render_mode != "rgb_array":
             return [None] * self.num_envs
-        return [self.games.picture(board) for board in range(self.num_envs)]
+        return [self.games.picture(board, seat) for board, seat in enumerate(self.seats.tolist())]
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """An attribute of ours or of the games, dealt out where it has one entry a board. Raises AttributeError."""
@@ -309,7 +309,7 @@ class TurnsVecEnv(VecEnv):
         """Call a method, once, and deal out what it returns for each board. `render`: a board's picture or text."""
         if method_name == "render":
             drawn = self.games.text if self.render_mode == "ansi" else self.games.picture
-            return [drawn(board) for board in self._get_indices(indices)]
+            return [drawn(board, int(self.seats[board])) for board in self._get_indices(indices)]
         owner = self if hasattr(type(self), method_name) else self.games
         return self._dealt(getattr(owner, method_name)(*method_args, **method_kwargs), indices)
 

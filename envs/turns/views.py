@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from envs.turns import cards
 from envs.turns.games import Names
 
 Array = npt.NDArray[Any]
@@ -43,6 +44,8 @@ class View:
     """What each player's actions are called on the board as it is drawn, where players see it turned."""
     slanted: bool = False
     """Whether cells are hexagons in slanting columns, for pictures."""
+    table: cards.Laid | None = None
+    """The table of a game of cards, for pictures."""
 
 
 def cell(row: int, column: int, rows: int) -> str:
@@ -215,7 +218,7 @@ def go(size: int) -> View:
     )
 
 
-def _of_cards(features: tuple[str, ...], actions: tuple[str, ...]) -> View:
+def _of_cards(features: tuple[str, ...], actions: tuple[str, ...], table: cards.Laid) -> View:
     """Poker: OpenSpiel's information state, which says itself who looks."""
     return View(
         (len(features),),
@@ -223,23 +226,24 @@ def _of_cards(features: tuple[str, ...], actions: tuple[str, ...]) -> View:
         np.tile(np.arange(len(features)), (2, 1)),
         np.tile(np.arange(len(actions)), (2, 1)),
         len(actions),
+        table=table,
     )
 
 
 def kuhn() -> View:
     """Kuhn poker: who one is, one's card, and what was said in each of three turns."""
     said = [f"turn {turn}: {what}" for turn in (1, 2, 3) for what in ("pass", "bet")]
-    return _of_cards(("first", "second", "jack", "queen", "king", *said), ("pass", "bet"))
+    return _of_cards(("first", "second", "jack", "queen", "king", *said), ("pass", "bet"), cards.kuhn)
 
 
 def leduc() -> View:
     """Leduc poker: who one is, one's card, the card on the table, and what was said in two rounds of four turns."""
-    cards = [f"{rank} of {suit}" for rank in ("jack", "queen", "king") for suit in ("spades", "hearts")]
+    names = [f"{rank} of {suit}" for rank in cards.RANKS for suit in cards.SUITS]
     said = [
         f"round {round_}, turn {turn}: {what}"
         for round_ in (1, 2)
         for turn in (1, 2, 3, 4)
         for what in ("call", "raise")
     ]
-    table = [f"table: {card}" for card in cards]
-    return _of_cards(("first", "second", *cards, *table, *said), ("fold", "call", "raise"))
+    table = [f"table: {name}" for name in names]
+    return _of_cards(("first", "second", *names, *table, *said), ("fold", "call", "raise"), cards.leduc)

@@ -190,10 +190,16 @@ def test_hints_are_the_runs_probabilities(home: tuple[Path, Run]) -> None:
 
 
 def test_cards_of_the_other_are_not_shown() -> None:
-    boards, screen = open_boards(Task(game="headstart/KuhnPoker-v0")), io.StringIO()
-    Game(boards, find_opponent("random"), file=screen, keyboard=io.StringIO("pass\npass\nq\n")).play()
-    first = next(line for line in screen.getvalue().splitlines() if line.startswith("you see: "))
-    assert sum(card in first for card in ("jack", "queen", "king")) == 1
+    """While a game goes on, and after it where somebody has folded."""
+    boards = open_boards(Task(game="headstart/KuhnPoker-v0"))
+    for seed in range(12):
+        screen = io.StringIO()
+        keyboard = io.StringIO("pass\npass\n")
+        Game(boards, find_opponent("random"), file=screen, keyboard=keyboard).play(seed=seed)
+        *before, over = [part for part in screen.getvalue().split("\n\n") if part.startswith("first ")]
+        assert before
+        assert all("second  hidden" in part for part in before)
+        assert ("second  hidden" in over) == ("random plays bet" in screen.getvalue())
 
 
 def test_seats_are_swapped_and_numbers_the_same() -> None:

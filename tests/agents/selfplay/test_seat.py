@@ -7,6 +7,7 @@ from agents.selfplay.seat import OneSeat, move_names
 from agents.stage import open_stage
 from envs.masks import MASK
 from envs.task import Task
+from envs.vector import make_vec
 
 TASK = Task(game="headstart/TicTacToe-v0", arguments={"against": "first"})
 
@@ -63,3 +64,24 @@ def test_the_names_of_a_frame_are_those_of_its_seat() -> None:
         assert frame.decisions[0].names == move_names(player.stage._games, seed)  # type: ignore[attr-defined]
     assert frame.decisions[0].names[:2] == ("a5", "a4")
     player.close()
+
+
+def test_a_watched_seat_and_a_learner_see_their_own_hand_alone() -> None:
+    task = Task(game="headstart/LeducPoker-v0", arguments={"against": "random", "opponent": "random"})
+    stage, pictured = open_stage(task, text=True), open_stage(task)
+    venv = make_vec(task, n_envs=2, seed=0, render="ansi")
+    venv.reset()
+    for seat, other in ((0, 1), (1, 0)):
+        stage.reset(seat)
+        pictured.reset(seat)
+        games = pictured._games  # type: ignore[attr-defined]
+        shown = pictured.picture()
+        assert shown is not None
+        assert np.array_equal(shown, games.picture(0, seat))
+        for text in (stage.text(), venv.env_method("render")[seat]):
+            assert text is not None
+            lines = text.splitlines()
+            assert "hidden" in lines[other]
+            assert " of " in lines[seat]
+    stage.close()
+    pictured.close()
