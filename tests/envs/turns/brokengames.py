@@ -107,6 +107,11 @@ def counting() -> Counting:
     return Counting()
 
 
+def misnamed(goal: int = 7) -> Counting:
+    """Takes an argument that is passed on by a wrong name."""
+    return Counting(**({} if goal == 7 else {"gaol": goal}))  # type: ignore[arg-type]
+
+
 class Cheat:
     """An opponent that plays what is not legal."""
 

@@ -267,7 +267,9 @@ def test_a_trained_opponent_comes_with_a_pool() -> None:
         ({"opponent": "json:dumps"}, "opponent 'json:dumps' raised"),
         ({"sticky": 0.1}, "is played in turns, which the change 'sticky' does not know"),
         ({"actions": [0]}, "the change 'actions' does not know"),
-        ({"size": 3}, "cannot be made.*size"),
+        ({"size": 3}, "game 'headstart/TicTacToe-v0' takes no argument 'size': it takes opponent, against$"),
+        ({"oponent": "self"}, "takes no argument 'oponent': did you mean 'opponent'. It takes opponent, against$"),
+        ({"time_limt": 3}, "takes no argument 'time_limt': did you mean 'time_limit'"),
     ],
 )
 def test_what_cannot_be_asked_for(settings: dict[str, Any], words: str) -> None:
@@ -280,14 +282,31 @@ def test_what_cannot_be_asked_for(settings: dict[str, Any], words: str) -> None:
     ("game", "settings", "words"),
     [
         ("headstart/ConnectFour-v0", {"rows": 0}, "game 'headstart/ConnectFour-v0': rows is 0: expected a whole"),
+        (
+            "headstart/ConnectFour-v0",
+            {"row": 4},
+            "takes no argument 'row': did you mean 'rows'. It takes rows, columns, in_a_row, opponent, against$",
+        ),
+        (
+            "pettingzoo/tictactoe_v3",
+            {"screen_scale": 4},
+            "did you mean 'screen_height'. It takes render_mode, screen_",
+        ),
+        ("brokengames:Counting", {"gaol": 4}, "did you mean 'goal'. It takes goal, players, wrong, limit, opponent, a"),
+        ("brokengames:misnamed", {"goal": 4}, "cannot be made: .*unexpected keyword argument 'gaol'$"),
         ("headstart/KuhnPoker-v0", {"opponent": ["random", "mcts:5"]}, "opponent 'mcts:5' would see what is hidden in"),
         ("headstart/LeducPoker-v0", {"against": "scripted"}, "'scripted' would see what is hidden in headstart/Leduc"),
         ("headstart/KuhnPoker-v0", {"opponent": "self", "against": "minimax:2"}, "'minimax:2' would see what is hid"),
     ],
 )
-def test_what_a_game_does_not_allow(game: str, settings: dict[str, Any], words: str) -> None:
+def test_what_a_game_does_not_allow(
+    game: str, settings: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One line that names the game, when its boards are made."""
-    with pytest.raises(ConfigError, match=words):
+    from pathlib import Path
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    with pytest.raises(HeadstartError, match=words):
         make_vec(Task.customised(game, {"opponent": "random", **settings}), n_envs=1)
 
 
