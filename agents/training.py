@@ -34,11 +34,11 @@ from agents.policy import Policy
 from agents.provenance import provenance
 from agents.resuming.boundaries import Boundaries, seconds_between
 from agents.resuming.plain import Saved
-from agents.resuming.store import Store, cut, forget
+from agents.resuming.store import Store, cut, forget, kept
 from agents.runs import LOOK, Run
 from agents.selfplay.attaching import Refreshing, oppose
 from agents.selfplay.references import resolved
-from envs.errors import ConfigError, HeadstartError
+from envs.errors import ConfigError, GameError, HeadstartError
 from envs.vector import interface, make_vec
 
 
@@ -300,7 +300,8 @@ def _held(run: Run, wait: bool) -> Iterator[None]:
 
 def _begun(run: Run, store: Store) -> Saved | None:
     """The checkpoint to go on from, later rows being cut off; without one, remove what an earlier attempt left."""
-    saved = None if run.failure is not None else store.newest()
+    saved = store.newest()
+    (run.path / "FAILED").unlink(missing_ok=True)
     if saved is None:
         files.empty_folder(run.path, keep={".lock"})
     else:
@@ -310,7 +311,10 @@ def _begun(run: Run, store: Store) -> Saved | None:
 
 @contextmanager
 def _failures(run: Run, journal: Journal) -> Iterator[None]:
-    """Leave FAILED, with one line, behind whatever ends a training, but for Ctrl-C and the machine's own errors."""
+    """Leave FAILED, with one line, behind whatever ends a training, but for Ctrl-C and the machine's own errors.
+
+    Where it was a game, or somebody who plays against the learner, the checkpoints stay: the learner was sound.
+    """
     try:
         yield
     except OSError as error:  # a full disk says nothing about the run
@@ -325,7 +329,10 @@ def _failures(run: Run, journal: Journal) -> Iterator[None]:
         if not isinstance(error, HeadstartError):
             journal.say("".join(traceback.format_exception(error)))
         files.write_text(run.path / "FAILED", line + "\n")
-        forget(run.path)
+        if not isinstance(error, GameError):
+            forget(run.path)
+        elif kept(run.path):
+            journal.say("its last checkpoint is kept: the same command goes on from there")
         raise
     except KeyboardInterrupt:
         journal.say("interrupted")

@@ -80,6 +80,11 @@ def cut(run: Path, sizes: dict[str, int]) -> None:
         os.truncate(run / name, size)
 
 
+def kept(run: Path) -> bool:
+    """Whether a run has checkpoints."""
+    return any((run / FOLDER).glob("checkpoint-*.npz"))
+
+
 def forget(run: Path) -> None:
     """Remove all checkpoints of a run."""
     shutil.rmtree(run / FOLDER, ignore_errors=True)

@@ -14,7 +14,7 @@ from agents.evaluation import SEED_BASE, Evaluator
 from agents.runs import Run
 from agents.selfplay.references import resolved
 from agents.training import train
-from envs.errors import CheckpointError, ConfigError, UnknownName
+from envs.errors import CheckpointError, ConfigError, GameError, UnknownName
 from envs.task import Task
 from tests.agents.killed import interrupted, killed, outcome
 
@@ -45,6 +45,58 @@ def test_checkpoints_and_deaths_change_nothing(tmp_path: Path, monkeypatch: pyte
     broken = train(ours, tmp_path / "broken")
     assert broken.provenance["resume"] == "exact"
     assert outcome(broken) == outcome(whole)
+
+
+MOODY = """
+import os
+from envs.turns.opponents import Random
+
+class Moody(Random):
+    name, moves = "moody", 0
+
+    def choose(self, games, boards, observations, masks, generators):
+        self.moves += len(boards)
+        if self.moves > 150 and "TIRED" in os.environ:
+            raise ConnectionError("gone home")
+        return super().choose(games, boards, observations, masks, generators)
+"""
+
+
+def test_an_opponent_who_fails_late_loses_no_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named in one line, and once it plays again the training goes on from its checkpoint, to the same end."""
+    (tmp_path / "moodyplayer.py").write_text(MOODY)
+    monkeypatch.syspath_prepend(tmp_path)
+    ours = config(opponent="moodyplayer:Moody")
+    whole = train(ours, tmp_path / "whole")
+    monkeypatch.setenv("TIRED", "yes")
+    with pytest.raises(GameError, match=r"^opponent 'moody' raised ConnectionError.'gone home'.$"):
+        train(ours, tmp_path / "broken", checkpoint_seconds=0)
+    failed = Run(tmp_path / "broken" / ours.key())
+    assert failed.state == "failed"
+    assert "its last checkpoint is kept: the same command goes on from there" in (failed.path / "log.txt").read_text()
+    assert 0 in failed.snapshots()
+    monkeypatch.delenv("TIRED")
+    done = train(ours, tmp_path / "broken")
+    assert done.state == "done"
+    assert done.failure is None
+    assert done.provenance["resumed"][0] >= 128
+    assert outcome(done) == outcome(whole)
+
+
+def test_our_own_fault_keeps_no_checkpoint(tmp_path: Path) -> None:
+    """Who knows what it holds: the same command starts afresh."""
+    ours = config(opponent="random")
+    whole = train(ours, tmp_path / "whole")
+
+    def stumble(step: int, _: float) -> None:
+        if step == 160:
+            raise IndexError("ours")
+
+    with pytest.raises(IndexError):
+        train(ours, tmp_path / "broken", checkpoint_seconds=0, on_evaluation=stumble)
+    done = train(ours, tmp_path / "broken")
+    assert done.provenance["resumed"] == []
+    assert outcome(done) == outcome(whole)
 
 
 @pytest.mark.slow
