@@ -100,6 +100,8 @@ def named_run(reference: str, root: Path) -> Run:
             "random, first, scripted, mcts:100 or minimax:4"
         )
     reference = reference.removeprefix(PREFIX)
+    if not reference:
+        raise ConfigError(f"player {PREFIX!r} names no run: expected {PREFIX}KEY")
     try:
         return find_run(reference, root)
     except UnknownName:

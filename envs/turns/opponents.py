@@ -13,6 +13,9 @@ from envs.turns.games import TurnGames
 
 Array = npt.NDArray[Any]
 
+MOST = 10_000_000
+"""How much a search may be told to search."""
+
 LEARNT = ("self", "league", "run")
 """Opponents that are networks: they come with a pool, from the training or the evaluation that has them."""
 
@@ -185,8 +188,10 @@ def find_opponent(spec: str) -> Opponent:
 
 
 def _number(spec: str, digits: str) -> int:
-    if not digits.isascii() or not digits.isdigit() or not 1 <= int(digits) <= 10_000_000:
-        raise ConfigError(f"opponent {spec!r}: found {digits!r} after the colon, expected a whole number from 1")
+    if not digits.isascii() or not digits.isdigit() or not 1 <= int(digits) <= MOST:
+        raise ConfigError(
+            f"opponent {spec!r}: found {digits!r} after the colon, expected a whole number from 1 to {MOST}"
+        )
     return int(digits)
 
 

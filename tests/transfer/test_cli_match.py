@@ -112,6 +112,20 @@ def test_a_plain_evaluation_tells_the_win_rate(home: tuple[Path, Run], capsys: p
         (["match", "random", "first", "--game", "headstart/TicTacToe-v0", "--anchor", "x"], "unknown player 'x'"),
         (["watch", "--play", "--game", "headstart/TicTacToe-v0"], "--play: found 0 opponents"),
         (["watch", "--play", "--against", "random", "--hints", "--game", "headstart/TicTacToe-v0"], "--hints: random"),
+        (
+            ["match", "random", "first", "--game", "headstart/TicTacToe-v0", "--change", "opponent=first"],
+            "--change opponent=first: who sits at the board is said by the players' names",
+        ),
+        (
+            ["watch", "--play", "--against", "first", "--game", "headstart/TicTacToe-v0", "--change", "against=random"],
+            "--change against=random: who sits",
+        ),
+        (
+            ["evaluate", "x", "--against", "first", "--change", "opponent=random"],
+            "--change opponent=random: who sits",
+        ),
+        (["match", "run:", "first"], "player 'run:' names no run: expected run:KEY"),
+        (["match", "mcts:99999999", "first"], "expected a whole number from 1 to 10000000"),
         (["match", "mcst:10", "first", "--game", "headstart/TicTacToe-v0"], "did you mean 'mcts:10'"),
         (
             ["match", "self", "first", "--game", "headstart/TicTacToe-v0"],

@@ -39,7 +39,10 @@ def evaluate(
     from envs.task import Task
     from envs.turns.making import evaluated
     from transfer.cli.console import counted, emit_json, parse_settings, say
+    from transfer.cli.match import seats_free
 
+    if against is not None:
+        seats_free(parse_settings(change))
     asked = Task.customised(game, parse_settings(change)) if game else None
     root = runs_root(runs)
     policy = find_policy(run, root, step=step, task=asked)

@@ -46,7 +46,7 @@ def match(
 
     if len(player) < 2:
         raise ConfigError(f"found one player, {player[0]!r}, expected two or more, such as {player[0]} random")
-    settings = parse_settings(change)
+    settings = seats_free(parse_settings(change))
     asked = Task.customised(game, settings) if game is not None else None
     players = distinct([find_player(named, runs_root(runs), step=step, task=asked) for named in player])
     boards = open_boards(asked or game_of(players).changed(settings))
@@ -60,6 +60,19 @@ def match(
         emit_json(document)
     else:
         show(document)
+
+
+def seats_free(settings: dict[str, Any]) -> dict[str, Any]:
+    """The changes of a game whose players are named elsewhere. Raises ConfigError where they name somebody, too."""
+    from envs.errors import ConfigError
+    from envs.turns.making import DEFAULTS
+
+    for name in DEFAULTS:
+        if name in settings:
+            raise ConfigError(
+                f"--change {name}={settings[name]}: who sits at the board is said by the players' names; leave it out"
+            )
+    return settings
 
 
 def anchored(anchor: str | None, players: "Sequence[Player]", references: "Sequence[str]" = ()) -> int:

@@ -65,6 +65,7 @@ def watch(
     from envs.errors import ConfigError
     from envs.headless import headless
     from transfer.cli.console import parse_settings, say
+    from transfer.cli.match import seats_free
 
     if play:
         if record is not None:
@@ -74,7 +75,7 @@ def watch(
             runs,
             game=game,
             step=step,
-            settings=parse_settings(change),
+            settings=seats_free(parse_settings(change)),
             greedy=greedy,
             seed=seed,
             against=against,
