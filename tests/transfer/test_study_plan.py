@@ -9,8 +9,10 @@ import pytest
 from gymnasium import spaces
 
 from agents import files
+from agents.algorithms import resolve
 from agents.config import RunConfig
 from envs.errors import CheckpointError, HeadstartError, UnknownName
+from envs.task import Task
 from transfer.study import check as checking
 from transfer.study.check import check
 from transfer.study.order import in_order
@@ -240,6 +242,52 @@ class Compiling:
 
 def test_what_is_slow_once_is_not_counted_for_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     games: Any = Compiling()
-    monkeypatch.setattr(checking.time, "perf_counter", lambda: games.time)
+    monkeypatch.setattr(checking.time, "process_time", lambda: games.time)
     assert checking._playing(games) == pytest.approx(0.005)
     assert games.steps >= checking.DRAWN
+
+
+def boards(opponent: Any, **more: Any) -> RunConfig:
+    """A training against somebody."""
+    task = Task(game="headstart/TicTacToe-v0", arguments={"opponent": opponent, **more})
+    return RunConfig(task=task, hyperparameters=resolve(task, "ppo", {"n_envs": 8, "net_arch": [8]}), steps=1000)
+
+
+def test_an_estimate_plays_against_whom_training_will(tmp_path: Path) -> None:
+    """Fixed opponents, the learner itself, and its past as halfway through."""
+    for opponent, expected in (
+        ("mcts:3", ["mcts:3"]),
+        (["self", "scripted"], ["self", "scripted"]),
+        ("league", ["league", *(f"league at step {step}" for step in range(0, 1000, 100))]),
+    ):
+        with checking.opened(boards(opponent, against="first"), tmp_path) as games:
+            found: Any = games.unwrapped
+            names = [each.name for each in found.pool.opponents]
+            assert names[1:] == expected[1:]
+            assert names[0] in (expected[0], "self")
+            assert checking._playing(games) > 0
+
+
+def test_an_estimate_counts_what_opponents_think(tmp_path: Path) -> None:
+    """A thousand simulations a move take longer than a move at random."""
+    light, heavy = (checking._seconds_a_step(boards(name), tmp_path) for name in ("random", "mcts:1000"))
+    assert heavy - light > 0.3e-3
+
+
+@pytest.mark.parametrize(
+    ("opponent", "against", "words"),
+    [
+        ("self", "nosuchmodule:player", "there is no module 'nosuchmodule'"),
+        ("random", "json:dumps", "opponent 'json:dumps' raised"),
+        (["self", "run:0123"], "random", "unknown run '0123'"),
+        ("random", "league", "opponent 'league' changes as the learner does"),
+    ],
+)
+def test_opponents_that_cannot_be_had_are_found_before_training(
+    opponent: Any, against: str, words: str, tmp_path: Path
+) -> None:
+    with (
+        pytest.raises(HeadstartError, match=words),
+        checking.opened(boards(opponent, against=against), tmp_path),
+    ):
+        pass
