@@ -71,6 +71,10 @@ class Counting(AECEnv[str, Any, int]):
     def step(self, action: int) -> None:
         """Add action + 1."""
         if self.terminations[self.agent_selection] or self.truncations[self.agent_selection]:
+            if self.wrong == "echo":
+                self.agents.remove(self.agent_selection)
+                self.agent_selection = "player_2"
+                return
             self._was_dead_step(action)
             return
         self.moves += 1
@@ -82,6 +86,9 @@ class Counting(AECEnv[str, Any, int]):
             self.terminations = dict.fromkeys(self.agents, True)
         elif self.limit is not None and self.moves >= self.limit:
             self.truncations = dict.fromkeys(self.agents, True)
+            self.terminations[me] = self.wrong == "half"
+        if self.moves == 2 and self.wrong == "echo":  # one is out, and the rewards stay while it leaves
+            self.rewards[me], self.terminations[me] = -1.0, True
         if self.moves == 2 and self.wrong == "appears":
             self.agents.append("stranger")
         if self.moves == 2 and self.wrong == "vanishes":
@@ -91,6 +98,8 @@ class Counting(AECEnv[str, Any, int]):
         if self.moves == 2 and self.wrong == "no reward":
             del self.rewards["player_0"]
         self.agent_selection = self.possible_agents[self.moves % len(self.possible_agents)]
+        if self.moves == 2 and self.wrong == "echo":
+            self.agent_selection = me
         if self.moves == 2 and self.wrong == "selects":
             self.agent_selection = "nobody"
         self._accumulate_rewards()

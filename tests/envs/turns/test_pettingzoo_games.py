@@ -134,6 +134,38 @@ def test_truncation_stays_apart() -> None:
     assert games.returns(np.array([0])).tolist() == [[1.0, -1.0]]
 
 
+def test_who_terminates_is_not_cut_off() -> None:
+    """Not even where the others are truncated in the same move."""
+    games = counting(limit=3, wrong="half")
+    play_on(games)
+    assert not games.cut(np.array([0, 1])).any()
+
+
+def test_a_learner_is_told_of_the_truncation() -> None:
+    """The game's own, apart from an end."""
+    for settings, truncated in (({"limit": 3}, True), ({"goal": 4}, False)):
+        venv = make_vec(
+            Task(game="brokengames:Counting", arguments={"opponent": "first", **settings}), n_envs=2, seed=0
+        )
+        venv.reset()
+        ended = []
+        for _ in range(8):
+            _, _, dones, infos = venv.step(np.zeros(2, dtype=np.int64))
+            ended += [info["TimeLimit.truncated"] for info, done in zip(infos, dones, strict=True) if done]
+        assert len(ended) >= 4
+        assert set(ended) == {truncated}
+
+
+def test_rewards_are_counted_once() -> None:
+    """Also where one who is out leaves, and the game does not take back what was in its rewards."""
+    games = counting(players=3, wrong="echo")
+    games.reset(np.array([0]), [np.random.default_rng(0)])
+    for _ in range(2):
+        games.apply(np.array([0]), np.array([0]))
+    assert games.to_move()[0] == 2
+    assert games.returns(np.array([0]))[0].tolist() == [0.0, -1.0, 0.0]
+
+
 def test_three_players_and_their_returns() -> None:
     """All others lose, the learner among them wherever it sits."""
     games = counting(players=3, goal=4)

@@ -141,8 +141,10 @@ def test_the_time_limit_truncates() -> None:
                 assert info["TimeLimit.truncated"]
                 assert info["episode"]["l"] == 3
                 assert reward == 0
-                assert info["terminal_observation"][MASK].any()
                 assert info["terminal_observation"][SEEN].sum() == 4 + 6
+                mask = info["terminal_observation"][MASK]
+                assert mask.any()
+                assert mask.all() == (info["seat"] == 1)  # whose turn it is not; the first may go on as the rules say
     assert dones.any() or any(told[2].any() for told in random_play(venv, 3))
 
 
@@ -336,6 +338,19 @@ def test_an_opponent_that_breaks_the_rules_is_named(spec: str, words: str, monke
     venv = venv_of(n_envs=2, opponent=spec)
     with pytest.raises(GameError, match=words):
         venv.reset()
+
+
+def test_an_opponent_that_plays_where_a_stone_lies_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An action that exists, and is not legal here."""
+    from pathlib import Path
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    venv = venv_of(n_envs=1, opponent="brokengames:Cheat")
+    venv.reset()
+    with pytest.raises(
+        GameError, match=r"'brokengames:Cheat' played the illegal action 4 in .*legal are 0, 1, 2, 3, 5"
+    ):
+        venv.step(np.array([4]))
 
 
 def test_a_function_that_makes_no_opponent(monkeypatch: pytest.MonkeyPatch) -> None:
