@@ -1,12 +1,16 @@
 """A seat that is watched: what the others have played is said, also before its first move."""
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 
 from agents.rollout import Player
 from agents.selfplay.seat import OneSeat, move_names
 from agents.stage import open_stage
 from envs.masks import MASK
 from envs.task import Task
+from envs.turns.making import evaluated
 from envs.vector import make_vec
 
 TASK = Task(game="headstart/TicTacToe-v0", arguments={"against": "first"})
@@ -85,3 +89,24 @@ def test_a_watched_seat_and_a_learner_see_their_own_hand_alone() -> None:
             assert " of " in lines[seat]
     stage.close()
     pictured.close()
+
+
+def test_a_watched_episode_earns_what_an_evaluated_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Step by step, from both seats, also where every move is paid: the winner more and the loser less."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "envs" / "turns")
+    task = Task(game="brokengames:Counting", arguments={"against": "first", "wrong": "paid"})
+    stage, venv = open_stage(task), make_vec(evaluated(task), n_envs=1)
+    for seed, expected in ((0, [0.5, 0.5, 0.5, 1.5]), (1, [0.5, 0.5, -0.5])):
+        stage.reset(seed)
+        venv.seed(seed)
+        venv.reset()
+        earned, paid, over = [], [], False
+        while not over:
+            _, reward, over, cut = stage.step(np.zeros(1, dtype=np.int64))
+            _, rewards, dones, _ = venv.step(np.zeros(1, dtype=np.int64))
+            assert dones[0] == over
+            assert not cut
+            earned.append(reward)
+            paid.append(float(rewards[0]))
+        assert earned == paid == expected
+    stage.close()

@@ -93,6 +93,8 @@ class Counting(AECEnv[str, Any, int]):
             self.agents.append("stranger")
         if self.moves == 2 and self.wrong == "vanishes":
             self.agents.remove("player_1")
+        if self.wrong == "paid":  # no fault: every move earns something
+            self.rewards[me] += 0.5
         if self.moves == 2 and self.wrong == "reward":
             self.rewards[me] = float("inf")
         if self.moves == 2 and self.wrong == "no reward":
