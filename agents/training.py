@@ -38,7 +38,7 @@ from agents.resuming.store import Store, cut, forget, kept
 from agents.runs import LOOK, Run
 from agents.selfplay.attaching import Refreshing, oppose
 from agents.selfplay.references import resolved
-from envs.errors import ConfigError, GameError, HeadstartError
+from envs.errors import ConfigError, HeadstartError, OpponentError
 from envs.vector import interface, make_vec
 
 
@@ -313,7 +313,7 @@ def _begun(run: Run, store: Store) -> Saved | None:
 def _failures(run: Run, journal: Journal) -> Iterator[None]:
     """Leave FAILED, with one line, behind whatever ends a training, but for Ctrl-C and the machine's own errors.
 
-    Where it was a game, or somebody who plays against the learner, the checkpoints stay: the learner was sound.
+    Where it was somebody who plays against the learner, the checkpoints stay: learner and game are sound.
     """
     try:
         yield
@@ -329,7 +329,7 @@ def _failures(run: Run, journal: Journal) -> Iterator[None]:
         if not isinstance(error, HeadstartError):
             journal.say("".join(traceback.format_exception(error)))
         files.write_text(run.path / "FAILED", line + "\n")
-        if not isinstance(error, GameError):
+        if not isinstance(error, OpponentError):
             forget(run.path)
         elif kept(run.path):
             journal.say("its last checkpoint is kept: the same command goes on from there")

@@ -5,6 +5,7 @@
     ├── MissingExtra        known, but the optional package that brings it is not installed
     ├── ConfigError         a value, a study file or a command line that does not make sense
     ├── GameError           a game broke its contract: it raised, returned NaN, a wrong shape
+    │   └── OpponentError   who plays against the learner did: it raised, or played what is not legal
     ├── CheckpointError     a run folder, checkpoint or zip that cannot be read, or must not be
     └── MappingError        a source and a target whose observations or actions do not map
 
@@ -30,6 +31,10 @@ class ConfigError(HeadstartError):
 
 class GameError(HeadstartError):
     """A game that broke its contract."""
+
+
+class OpponentError(GameError):
+    """Somebody who plays against the learner, and raised or played what is not legal. The game itself is sound."""
 
 
 class CheckpointError(HeadstartError):

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from envs.errors import ConfigError, GameError, HeadstartError
+from envs.errors import ConfigError, HeadstartError, OpponentError
 from envs.registry import did_you_mean, load_callable
 from envs.turns import lookahead
 from envs.turns.games import TurnGames
@@ -229,7 +229,7 @@ def chosen(
 ) -> Array:
     """What an opponent plays on boards (M,) where players (M,) are to move: (M,) int64.
 
-    Raises GameError, which names the opponent, if it raises or plays what is not legal.
+    Raises OpponentError, which names the opponent, if it raises or plays what is not legal.
     """
     masks = games.masks(boards)
     looks = getattr(opponent, "looks", True)
@@ -239,9 +239,9 @@ def chosen(
     except HeadstartError:
         raise
     except (Exception, SystemExit) as error:
-        raise GameError(f"opponent {opponent.name!r} raised {' '.join(repr(error).split())}") from error
+        raise OpponentError(f"opponent {opponent.name!r} raised {' '.join(repr(error).split())}") from error
     if actions.shape != boards.shape or actions.dtype.kind not in "iu":
-        raise GameError(
+        raise OpponentError(
             f"opponent {opponent.name!r} returned {actions.dtype} of shape {actions.shape}, "
             f"expected {len(boards)} whole numbers, an action a board"
         )
@@ -250,7 +250,7 @@ def chosen(
     if not legal.all():
         wrong = int(np.flatnonzero(~legal)[0])
         allowed = np.flatnonzero(masks[wrong]).tolist()
-        raise GameError(
+        raise OpponentError(
             f"opponent {opponent.name!r} played the illegal action {actions[wrong]} in {games.name}; "
             f"legal are {shortened(allowed)}"
         )

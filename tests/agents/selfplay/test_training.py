@@ -14,7 +14,7 @@ from agents.evaluation import SEED_BASE, Evaluator
 from agents.runs import Run
 from agents.selfplay.references import resolved
 from agents.training import train
-from envs.errors import CheckpointError, ConfigError, GameError, UnknownName
+from envs.errors import CheckpointError, ConfigError, OpponentError, UnknownName
 from envs.task import Task
 from tests.agents.killed import interrupted, killed, outcome
 
@@ -69,7 +69,7 @@ def test_an_opponent_who_fails_late_loses_no_progress(tmp_path: Path, monkeypatc
     ours = config(opponent="moodyplayer:Moody")
     whole = train(ours, tmp_path / "whole")
     monkeypatch.setenv("TIRED", "yes")
-    with pytest.raises(GameError, match=r"^opponent 'moody' raised ConnectionError.'gone home'.$"):
+    with pytest.raises(OpponentError, match=r"^opponent 'moody' raised ConnectionError.'gone home'.$"):
         train(ours, tmp_path / "broken", checkpoint_seconds=0)
     failed = Run(tmp_path / "broken" / ours.key())
     assert failed.state == "failed"
