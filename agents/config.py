@@ -7,8 +7,9 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
+from envs.engines import settled
 from envs.task import Task
 
 REVISION = 2
@@ -73,6 +74,12 @@ class RunConfig(BaseModel):
     """What is carried into the run and how; written and read by the floor above, part of the key."""
     sources: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of the source text of the modules that make a plug-in game, and behind every `module:function`."""
+
+    @field_validator("task")
+    @classmethod
+    def _engine_settled(cls, task: Task) -> Task:
+        """What stands for `engine = "auto"` on this machine decides the run, and so is part of its key."""
+        return settled(task)
 
     def with_sources(self) -> "RunConfig":
         """The same run with the hashes of the user's code that its task runs: the game's and the functions'.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.catalogue import find_game
+from envs.engines import ENGINE
 from envs.task import Task
 
 NAMED = {"envs", "agents", "gymnasium", "stable_baselines3"}
@@ -53,9 +54,11 @@ def _git(root: Path, *arguments: str) -> str | None:
 
 
 def packages_of(task: Task, algorithm: str | None = None) -> list[str]:
-    """Distributions that bring the task's game, and the algorithm, besides those that every run's key names."""
+    """Distributions that bring the task's game, what plays it, and the algorithm, besides those that every run's key
+    names."""
     game = find_game(task.game)
     modules = {game.requires, (game.entry or "").partition(":")[0], _module_of_id(task.game), _learner(algorithm)}
+    modules |= {engine for engine in game.engines if task.arguments.get(ENGINE) == engine}
     tops = {module.partition(".")[0] for module in modules if module} - NAMED
     known = _distributions() if tops else {}
     return sorted({name for top in tops for name in known.get(top, [])})

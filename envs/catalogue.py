@@ -54,6 +54,9 @@ class Game:
     """Whether one object plays many environments at once, and is ours to customise."""
     training: tuple[str, ...] = ()
     """Arguments that hold in training alone, such as clipped rewards: `envs.scoring`."""
+    engines: Mapping[str, str] = field(default_factory=dict)
+    """What plays its batches besides its own, by the value of its argument `engine`, which is the module that must be
+    there: `module:function`, called with a task, that says what keeps it from playing that one: `envs.engines`."""
     of_kind: str | None = None
     """Of a kind: the argument of its entry that takes an id which nobody listed; None: Gymnasium makes those."""
     register: Mapping[str, Any] | None = None

@@ -24,6 +24,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from envs.batched import BatchedVecEnv
 from envs.catalogue import Game, find_game, import_quietly, named
 from envs.customise import change_batch, change_env, subset_names
+from envs.engines import ENGINE, settled
 from envs.errors import ConfigError, GameError, HeadstartError
 from envs.guard import Guard
 from envs.interface import Interface, cells_from_json
@@ -61,7 +62,7 @@ def make_vec(
 
     Raises UnknownName, MissingExtra, ConfigError (arguments, changes or spaces that do not work), GameError.
     """
-    task = Task(game=task) if isinstance(task, str) else task
+    task = settled(Task(game=task) if isinstance(task, str) else task)
     if n_envs < 1:
         raise ConfigError(f"{n_envs} environments of {task.game!r}: expected 1 or more")
     game = _found(task)
@@ -74,6 +75,8 @@ def make_vec(
         hindrance = hindrance or _why_not_batched(task, game) or why_not_grouped(task.change.randomise, n_envs)
         if hindrance and backend == "batched":
             raise ConfigError(f"game {task.game!r} cannot be batched: {hindrance}; run it with backend 'dummy'")
+        if hindrance and backend == "auto" and (engine := task.arguments.get(ENGINE)) in game.engines:
+            raise ConfigError(f"game {task.game!r}: engine {engine!r} plays batches, and {hindrance}; leave engine out")
         venv = _objects(task, n_envs, render, backend) if hindrance else _batch(task, game, n_envs, render)
     if seed is not None:
         venv.seed(seed)

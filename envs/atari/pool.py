@@ -10,12 +10,16 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from envs.atari.console import Console
-from envs.atari.settings import AtariSettings, settings_of
+from envs.atari.settings import AtariSettings, rom_of, settings_of
 from envs.atari.single import metadata_of
-from envs.errors import ConfigError, MissingExtra
+from envs.catalogue import find_game
+from envs.errors import ConfigError, HeadstartError, MissingExtra
 from envs.generators import from_seed
+from envs.registry import import_module
 from envs.same_step import each_seed, final_infos, to_reset
+from envs.task import Task
 
+ENVPOOL = "envpool"
 SEEDS = 2**31
 """EnvPool's seeds are 32-bit numbers."""
 
@@ -43,11 +47,12 @@ class EnvPoolAtari(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         **arguments: Any,
     ) -> None:
         settings = settings_of({"max_episode_steps": max_episode_steps, **arguments})
-        if find_spec("envpool") is None:
+        if find_spec(ENVPOOL) is None:
             raise MissingExtra(
                 f"Atari game {settings.game!r}: engine 'envpool' needs the package 'envpool': install it with "
                 "pip install 'headstart[envpool]', or leave engine out"
             )
+        _imported(settings.game)
         if settings.obs_type == "ram" or render_mode is not None:
             raise ConfigError(
                 f"Atari game {settings.game!r}: engine 'envpool' shows the agent's pixels and nothing else; "
@@ -123,13 +128,8 @@ class EnvPoolAtari(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             self._pool.close()
 
     def _made(self) -> Any:
-        import envpool
-
         settings = self.settings
-        title = "".join(word.capitalize() for word in settings.game.split("_"))
-        name = f"{title}-v5"
-        if name not in envpool.list_all_envs():
-            raise ConfigError(f"Atari game {settings.game!r} is none of EnvPool's; leave engine out")
+        envpool, name = _imported(settings.game)
         seeds = [int(generator.integers(SEEDS)) for generator in self.np_random]  # type: ignore[attr-defined]
         return envpool.make_gymnasium(
             name,
@@ -150,3 +150,29 @@ class EnvPoolAtari(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             repeat_action_probability=settings.repeat_action_probability,
             max_episode_steps=settings.max_episode_steps or 2**30,
         )
+
+
+def why_not(task: Task) -> str | None:
+    """What keeps EnvPool from playing batches of a task; None if nothing does."""
+    if find_spec(ENVPOOL) is None:
+        return "it is not installed, see pip install 'headstart[envpool]'"
+    arguments = {**find_game(task.game).arguments, **task.arguments}
+    if arguments.get("obs_type") == "ram":
+        return "it shows pixels alone"
+    for change in ("observation", "randomise"):
+        if getattr(task.change, change):
+            return f"the change {change!r} is not for its batches"
+    try:
+        _imported(rom_of(str(arguments.get("game"))))
+    except HeadstartError as error:
+        return str(error)
+    return None
+
+
+def _imported(game: str) -> tuple[Any, str]:
+    """EnvPool, and its name of a game. Raises ConfigError if it cannot be imported, or does not know the game."""
+    envpool: Any = import_module(ENVPOOL, game, "Atari game")
+    name = "".join(word.capitalize() for word in game.split("_")) + "-v5"
+    if name not in envpool.list_all_envs():
+        raise ConfigError(f"Atari game {game!r} is none of EnvPool's; leave engine out")
+    return envpool, name

@@ -47,8 +47,9 @@ class AtariSettings(BaseModel):
     """In training alone: rewards are −1, 0 or 1, the sign of what the step earned."""
     max_episode_steps: int | None = Field(default=27_000, ge=1)
     """A game is truncated after so many steps, half an hour at 4 frames each; None: never."""
-    engine: Literal["ale", "envpool"] = "ale"
-    """What plays a batch: ALE's own machines, or EnvPool's threads around them, whose dice fall otherwise."""
+    engine: Literal["ale", "envpool", "auto"] = "ale"
+    """What plays a batch: ALE's own machines, or EnvPool's threads around them, whose dice fall otherwise; `auto`: see
+    `envs.engines`. Single games are ALE's, whatever plays batches."""
     threads: int = Field(default=1, ge=1)
     """Threads that play a batch. What is played does not depend on it."""
 

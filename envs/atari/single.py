@@ -8,7 +8,6 @@ from gymnasium import spaces
 
 from envs.atari.console import Console
 from envs.atari.settings import AtariSettings, settings_of
-from envs.errors import ConfigError
 from envs.generators import from_array, to_array
 from envs.headless import Window
 
@@ -18,7 +17,7 @@ WINDOW = (480, 420)
 
 
 class AtariEnv(gymnasium.Env[np.ndarray, Any]):
-    """An Atari game. What is seen, and the other arguments: see `AtariSettings`.
+    """An Atari game, played by ALE. What is seen, and the other arguments: see `AtariSettings`.
 
     Args:
         render_mode: None, "rgb_array" or "human" (a pygame window).
@@ -31,11 +30,6 @@ class AtariEnv(gymnasium.Env[np.ndarray, Any]):
         self, *, max_episode_steps: int | None = 27_000, render_mode: str | None = None, **arguments: Any
     ) -> None:
         self.settings = settings_of({"max_episode_steps": max_episode_steps, **arguments})
-        if self.settings.engine == "envpool":
-            raise ConfigError(
-                f"Atari game {self.settings.game!r}: engine 'envpool' plays batches, and here one object plays one "
-                "game; leave engine out, or what asks for objects (change 'observation', backend 'dummy')"
-            )
         self.console = Console(self.settings)
         self.observation_space = self.console.observation_space
         self.action_space = spaces.Discrete(len(self.console.actions))

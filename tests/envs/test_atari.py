@@ -3,6 +3,8 @@
 import pickle
 import sys
 from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,18 @@ from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from agents.config import RunConfig
 from agents.evaluation import Evaluator
 from agents.networks import policy_kwargs
+from agents.provenance import packages_of
 from agents.stage import open_stage
+from envs import engines
+from envs.atari import pool
 from envs.atari.single import AtariEnv
 from envs.atari.vector import AtariVectorEnv
 from envs.batched import BatchedVecEnv
 from envs.catalogue import find_game, list_games
+from envs.engines import settled
 from envs.errors import ConfigError, HeadstartError, MissingExtra, UnknownName
 from envs.scoring import scored
 from envs.task import Change, Task
@@ -238,12 +245,102 @@ def test_roms_that_end_the_process_are_refused_before() -> None:
             AtariEnv(game=name)
 
 
-@pytest.mark.skipif(find_spec("envpool") is not None, reason="EnvPool is installed")
+@pytest.fixture
+def without_envpool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without EnvPool."""
+    monkeypatch.setattr(pool, "find_spec", lambda name: None)
+
+
+@pytest.fixture
+def with_envpool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A machine with an EnvPool that knows Freeway, and plays nothing."""
+    package = ModuleType("envpool")
+    package.list_all_envs = lambda: ["Freeway-v5"]  # type: ignore[attr-defined]
+    monkeypatch.setattr(pool, "find_spec", lambda name: object())
+    monkeypatch.setitem(sys.modules, "envpool", package)
+    return package
+
+
+def by(engine: str, game: str = FREEWAY, **more: Any) -> Task:
+    """A task that asks for an engine."""
+    return Task(game=game, arguments={"engine": engine, **more.pop("arguments", {})}, **more)
+
+
+@pytest.mark.usefixtures("without_envpool")
 def test_without_envpool_its_engine_is_refused_by_the_extra_s_name() -> None:
     with pytest.raises(MissingExtra, match=r"install it with pip install 'headstart\[envpool\]', or leave engine out"):
-        make_vec(Task(game=FREEWAY, arguments={"engine": "envpool"}), n_envs=2)
-    with pytest.raises(ConfigError, match="engine 'envpool' plays batches"):
-        AtariEnv(game="freeway", engine="envpool")
+        make_vec(by("envpool"), n_envs=2)
+
+
+@pytest.mark.usefixtures("without_envpool")
+def test_without_envpool_auto_is_ale_and_the_run_that_names_no_engine() -> None:
+    run, plain = (RunConfig(task=task, steps=10) for task in (by("auto"), Task(game=FREEWAY)))
+    assert run.task == plain.task
+    assert run.key() == plain.key()
+    assert isinstance(make_vec(by("auto"), n_envs=2), BatchedVecEnv)
+
+
+@pytest.mark.usefixtures("with_envpool")
+def test_with_envpool_auto_is_envpool_in_the_run_s_config_and_key(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engines._tell.cache_clear()
+    run = RunConfig(task=by("auto", arguments={"mode": 1}), steps=10)
+    assert run.task == by("envpool", arguments={"mode": 1})
+    assert "engine 'auto' is 'envpool' here" in caplog.text
+    assert run.key() == RunConfig(task=by("envpool", arguments={"mode": 1}), steps=10).key()
+    assert run.key() != RunConfig(task=Task(game=FREEWAY, arguments={"mode": 1}), steps=10).key()
+    document = run.model_dump_json()
+    monkeypatch.setattr(pool, "find_spec", lambda name: None)  # gone on with on another machine
+    assert RunConfig.model_validate_json(document).task == run.task
+
+
+@pytest.mark.parametrize(
+    ("task", "why"),
+    [
+        (by("auto", arguments={"obs_type": "ram"}), "it shows pixels alone"),
+        (by("auto", change=Change(observation="envs.atari.views:ram")), "the change 'observation' is not for its"),
+        (by("auto", change=Change(randomise={"mode": (0, 1)})), "the change 'randomise' is not for its"),
+        (by("auto", "ALE/Pong-v5"), "Atari game 'pong' is none of EnvPool's"),
+    ],
+)
+@pytest.mark.usefixtures("with_envpool")
+def test_auto_is_ale_where_envpool_does_not_do_what_is_asked(
+    task: Task, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    engines._tell.cache_clear()
+    assert "engine" not in settled(task).arguments
+    assert f"engine 'auto' is the game's own here (not 'envpool': {why}" in caplog.text
+
+
+@pytest.mark.usefixtures("with_envpool")
+def test_an_envpool_that_cannot_be_imported_is_not_taken_and_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "envpool.py").write_text("raise FileNotFoundError('no assets')", encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "envpool")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "engine" not in settled(by("auto")).arguments
+    with pytest.raises(ConfigError, match="'freeway': importing 'envpool' raised FileNotFoundError: no assets"):
+        make_vec(by("envpool"), n_envs=2)
+
+
+@pytest.mark.usefixtures("with_envpool")
+def test_envpool_s_version_is_a_part_of_the_keys_of_its_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"envpool": ["envpool"], "ale_py": ["ale-py"]}
+    monkeypatch.setattr("agents.provenance._distributions", lambda: known)
+    assert packages_of(by("envpool")) == ["ale-py", "envpool"]
+    assert packages_of(by("ale")) == packages_of(Task(game=FREEWAY)) == ["ale-py"]
+
+
+@pytest.mark.usefixtures("without_envpool")
+def test_what_envpool_trained_is_watched_on_ale() -> None:
+    """Wherever it was trained: single games are ALE's."""
+    stage, plain = open_stage(by("envpool"), seed=1), open_stage(Task(game=FREEWAY), seed=1)
+    np.testing.assert_array_equal(stage.reset(1), plain.reset(1))
+    assert stage.picture() is not None
+    with pytest.raises(ConfigError, match="engine 'envpool' plays batches, and the change 'observation' works on"):
+        make_vec(by("envpool", change=Change(observation="envs.atari.views:ram")))
 
 
 @pytest.mark.skipif(find_spec("envpool") is None, reason="EnvPool is not installed")
