@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.preprocessing import get_flattened_obs_dim, is_image_space
+from stable_baselines3.common.preprocessing import (
+    get_flattened_obs_dim,
+    is_image_space,
+    is_image_space_channels_first,
+)
 from stable_baselines3.common.torch_layers import (
     BaseFeaturesExtractor,
     FlattenExtractor,
@@ -20,6 +24,9 @@ from torch import Tensor, nn
 from envs.errors import ConfigError
 from envs.masks import inner
 from envs.registry import Registry, load_attribute
+
+SMALLEST_IMAGE = 36
+"""Pixels a side that the three convolutions of `nature` leave one of."""
 
 MOST_SYMBOLS = 32
 """An integer grid whose entries go up to this is taken for symbols, not for colours."""
@@ -276,6 +283,8 @@ def find_encoder(
         raise ConfigError(f"encoder combined: expected a Dict of observations, found {space}; take auto")
     if name == "nature" and not is_image_space(space):
         raise ConfigError(f"encoder nature: expected an image of uint8 from 0 to 255, found {space}; take auto")
+    if name == "nature":
+        _must_be_large(space)
     found = ENCODERS.load(name) if ":" not in name else _plug_in(name)
     if not normalise:
         return found, {}
@@ -284,6 +293,15 @@ def find_encoder(
             f"normalise_observations: the encoder {name} has no normaliser; expected flat or planes, or set it to false"
         )
     return found, {"normalise": True}
+
+
+def _must_be_large(image: Any) -> None:
+    sides = image.shape[1:] if is_image_space_channels_first(image) else image.shape[:2]
+    if min(sides) < SMALLEST_IMAGE:
+        raise ConfigError(
+            f"encoder nature: found images of {sides[0]}×{sides[1]}, expected at least {SMALLEST_IMAGE}×"
+            f'{SMALLEST_IMAGE}; show larger ones, or take encoder = "flat"'
+        )
 
 
 def _plug_in(target: str) -> type[BaseFeaturesExtractor]:

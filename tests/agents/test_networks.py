@@ -36,6 +36,7 @@ from tests.agents.toys import BOX, DISCRETE, off_policy_learner, on_policy_learn
 
 VECTOR = spaces.Box(-np.inf, np.inf, (4,), np.float32)
 IMAGE = spaces.Box(0, 255, (36, 36, 3), np.uint8)
+SMALL_IMAGE = spaces.Box(0, 255, (35, 84, 3), np.uint8)
 
 
 def grid(highs: list[int], side: int = 7, kind: type = np.uint8) -> spaces.Box:
@@ -92,6 +93,8 @@ def test_a_plug_in_encoder_is_named_by_its_module() -> None:
     [
         ("plane", MINIGRID, False, "unknown encoder 'plane': did you mean 'planes'"),
         ("nature", VECTOR, False, "encoder nature: expected an image of uint8"),
+        ("auto", SMALL_IMAGE, False, "encoder nature: found images of 35×84, expected at least 36×36"),
+        ("nature", SMALL_IMAGE, False, 'or take encoder = "flat"'),
         ("combined", VECTOR, False, "encoder combined: expected a Dict"),
         ("nature", IMAGE, True, "normalise_observations: the encoder nature has no normaliser"),
         ("symbols", MISSION, True, "normalise_observations: the encoder symbols has no normaliser"),
