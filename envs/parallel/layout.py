@@ -40,6 +40,8 @@ class Layout:
         self.agents: tuple[str, ...] = tuple(game.possible_agents)
         if not self.agents:
             raise ConfigError("the game has no possible_agents: expected a PettingZoo game with at least one agent")
+        if twice := sorted({repr(agent) for agent in self.agents if self.agents.count(agent) > 1}):
+            raise ConfigError(f"possible_agents names {', '.join(twice)} more than once; expected each agent once")
         seen = [game.observation_space(agent) for agent in self.agents]
         done = [game.action_space(agent) for agent in self.agents]
         self.action_space, self._given = _actions(self.agents, done)

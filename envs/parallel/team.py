@@ -7,8 +7,11 @@ import numpy as np
 
 from envs.errors import GameError
 from envs.guard import blamed, shown
-from envs.parallel.conversions import Game, stepper
+from envs.parallel.conversions import Game, Results, stepper
 from envs.parallel.layout import Layout, Rows
+
+PARTS = ("observations", "rewards", "terminations", "truncations", "infos")
+"""Of what a step gives."""
 
 
 class End(NamedTuple):
@@ -44,7 +47,8 @@ class Team:
         self.steps = 0
         with blamed(self.name, lambda: f"at the reset of an episode (seed {seed})"):
             observations, about = self.game.reset(seed=seed, options=options)
-        present = set(self.game.agents)
+            present = set(self.game.agents)
+        self._must_be_by_agent({"observations": observations, "infos": about})
         if present - set(self.agents):
             self._blame(f"began with the agents {_names(present - set(self.agents))}, who are not of possible_agents")
         if not present:
@@ -54,6 +58,7 @@ class Team:
         for index, agent in enumerate(self.agents):
             if agent in present:
                 info = about.get(agent) or {}
+                self._must_be_info(agent, info)
                 self._put(rows, index, observations, info)
                 infos.append(dict(info))
             else:
@@ -74,7 +79,7 @@ class Team:
         agents, roster = self.agents, self.roster
         chosen = {agents[index]: actions[index] for index in roster}
         try:
-            observations, gains, terminations, truncations, about = self._step(chosen)
+            results = observations, gains, terminations, truncations, about = self._step(chosen)
         except Exception:
             with blamed(self.name, lambda: f"at step {self.steps} of an episode (actions {_shown(chosen)})"):
                 raise
@@ -93,16 +98,14 @@ class Team:
                 rewards.append(float(gains[agent]))
                 info = about.get(agent) or {}
                 put(rows, index, observations[agent], info)
+                cut = bool(truncated) and not terminated
+                infos.append({**info, "TimeLimit.truncated": cut})
+                if terminated or truncated:
+                    ends.append(End(index, cut))
             except GameError as error:
                 self._blame(str(error))
-            except KeyError:
-                self._missing(agent, (observations, gains, terminations, truncations))
-            except (TypeError, ValueError):
-                self._blame(f"gave {agent!r} the reward {shown(gains[agent])}; expected a number")
-            cut = bool(truncated) and not terminated
-            infos.append({**info, "TimeLimit.truncated": cut})
-            if terminated or truncated:
-                ends.append(End(index, cut))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                self._unfit(agent, results, error)
         left = self.game.agents
         if ends:
             over = {end.agent for end in ends}
@@ -144,10 +147,30 @@ class Team:
         except GameError as error:
             self._blame(str(error))
 
-    def _missing(self, agent: str, found: Sequence[Mapping[str, Any]]) -> NoReturn:
-        words = ("observation", "reward", "termination", "truncation")
-        missing = next(word for word, each in zip(words, found, strict=True) if agent not in each)
-        self._blame(f"gave no {missing} for {agent!r}; expected one for every agent who acted in the step")
+    def _must_be_by_agent(self, found: Mapping[str, Any]) -> None:
+        """Raises GameError if something is no dictionary, by what it is called."""
+        for what, given in found.items():
+            if not isinstance(given, Mapping):
+                self._blame(f"gave {shown(given)} as its {what}; expected a dictionary by agent")
+
+    def _must_be_info(self, agent: str, info: Any) -> None:
+        if not isinstance(info, Mapping):
+            self._blame(f"gave {agent!r} the info {shown(info)}; expected a dictionary")
+
+    def _unfit(self, agent: str, results: Results, error: Exception) -> NoReturn:
+        """Raise the error for what a step says of an agent and cannot be taken."""
+        self._must_be_by_agent(dict(zip(PARTS, results, strict=True)))
+        for what, given in zip(PARTS[:-1], results, strict=False):
+            if agent not in given:
+                self._blame(f"gave no {what[:-1]} for {agent!r}; expected one for every agent who acted in the step")
+        _, gains, terminations, truncations, about = results
+        self._must_be_info(agent, about.get(agent) or {})
+        for what, given in (("termination", terminations), ("truncation", truncations)):
+            if np.size(given[agent]) != 1:
+                self._blame(f"gave {agent!r} the {what} {shown(given[agent])}; expected true or false")
+        if not _is_number(gains[agent]):
+            self._blame(f"gave {agent!r} the reward {shown(gains[agent])}; expected a number")
+        self._blame(f"gave {agent!r} what cannot be taken: {' '.join(repr(error).split())}")
 
     def _blame(self, what: str) -> NoReturn:
         when = f"at step {self.steps} of an episode" if self.steps else "at the reset of an episode"
@@ -156,6 +179,14 @@ class Team:
     def blame_numbers(self, what: str) -> NoReturn:
         """Raise the error for numbers that nobody can learn from."""
         self._blame(what)
+
+
+def _is_number(found: Any) -> bool:
+    try:
+        float(found)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _names(agents: Any) -> str:

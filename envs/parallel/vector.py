@@ -10,7 +10,7 @@ slot then idles on zeros, with reward 0 and `idle` in its info, until the copy's
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -280,7 +280,7 @@ def _shows_masks(game: Game) -> bool:
     if any(isinstance(game.observation_space(agent), spaces.Dict) for agent in agents):
         return False
     _, about = game.reset(seed=0)
-    return any(MASK in (about.get(agent) or {}) for agent in agents)
+    return isinstance(about, Mapping) and any(MASK in (about.get(agent) or {}) for agent in agents)
 
 
 def _stacked(rows: list[Any], observations: Any) -> Any:

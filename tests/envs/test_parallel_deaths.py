@@ -348,6 +348,63 @@ def test_a_broken_contract_is_one_line_with_the_game_the_agent_and_the_step(brea
 
 
 @pytest.mark.parametrize(
+    ("place", "given", "words"),
+    [
+        (0, None, r"gave None as its observations; expected a dictionary by agent"),
+        (1, 1.0, r"gave 1\.0 as its rewards; expected a dictionary by agent"),
+        (2, {"a": np.array([False, True])}, r"gave 'a' the termination \[False, True\]; expected true or false"),
+        (4, None, r"gave None as its infos; expected a dictionary by agent"),
+        (4, {"a": "tired"}, r"gave 'a' the info tired; expected a dictionary"),
+    ],
+)
+def test_a_step_of_another_kind_is_one_line_with_what_is_wrong(place: int, given: Any, words: str) -> None:
+    class Other(Toy):
+        def step(self, actions: dict[str, int]) -> Any:
+            results = list(super().step(actions))
+            results[place] = given
+            return tuple(results)
+
+    venv = ParallelVecEnv(lambda: Other((3,)), name="toy:game")
+    venv.reset()
+    with pytest.raises(GameError, match=rf"^game 'toy:game' {words} \(at step 1 of an episode\)$"):
+        venv.step(np.zeros(1, dtype=int))
+
+
+@pytest.mark.parametrize(
+    ("infos", "words"),
+    [
+        (None, r"gave None as its infos; expected a dictionary by agent"),
+        ({"a": "tired"}, r"gave 'a' the info tired; expected a dictionary"),
+    ],
+)
+def test_a_reset_of_another_kind_is_one_line_with_what_is_wrong(infos: Any, words: str) -> None:
+    class Other(Toy):
+        def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            return super().reset(seed, options)[0], infos
+
+    with pytest.raises(GameError, match=rf"^game 'toy:game' {words} \(at the reset of an episode\)$"):
+        ParallelVecEnv(lambda: Other((3,)), name="toy:game").reset()
+
+
+def test_a_game_that_does_not_say_who_plays_is_one_line() -> None:
+    class Silent(Toy):
+        def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            found = super().reset(seed, options)
+            del self.agents
+            return found
+
+    with pytest.raises(GameError, match=r"raised AttributeError\(.*no attribute 'agents'.*at the reset of an episode"):
+        ParallelVecEnv(lambda: Silent((3,)), name="toy:game").reset()
+
+
+def test_an_agent_who_is_named_twice_is_refused() -> None:
+    game = Toy((3, 3))
+    game.possible_agents = ["a", "b", "a"]
+    with pytest.raises(ConfigError, match=r"possible_agents names 'a' more than once; expected each agent once"):
+        ParallelVecEnv(lambda: game)
+
+
+@pytest.mark.parametrize(
     ("breaks", "words"),
     [
         ("mask", r"left 'b' no legal action: its 'action_mask' is all 0"),
