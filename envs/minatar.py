@@ -69,9 +69,9 @@ class MinAtarEnv(gymnasium.Env[np.ndarray, Any]):
         render_mode: str | None = None,
     ) -> None:
         if game not in GAMES:
-            raise did_you_mean("MinAtar game", game, GAMES)
-        if not 0 <= sticky_action_prob <= 1:
-            raise ConfigError(f"sticky_action_prob is a probability in [0, 1]; found {sticky_action_prob}")
+            raise did_you_mean("MinAtar game", str(game), GAMES)
+        if not isinstance(sticky_action_prob, int | float) or not 0 <= sticky_action_prob <= 1:
+            raise ConfigError(f"sticky_action_prob is a probability in [0, 1]; found {sticky_action_prob!r}")
         self.game = Environment(game, sticky_action_prob=sticky_action_prob, difficulty_ramping=difficulty_ramping)
         rules = self.game.env
         chosen = rules.minimal_action_set() if minimal_actions else range(self.game.num_actions())
@@ -152,6 +152,7 @@ class MinAtarVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         render_mode: str | None = None,
         **arguments: Any,
     ) -> None:
+        _must_be_a_limit(max_episode_steps)
         self.singles = [MinAtarEnv(**arguments) for _ in range(num_envs)]
         first = self.singles[0]
         self.num_envs = num_envs
@@ -244,8 +245,15 @@ def make(
     render_mode: str | None = None,
 ) -> gymnasium.Env[np.ndarray, Any]:
     """A MinAtar game with a time limit (None: none). Other arguments and errors: see `MinAtarEnv`."""
+    _must_be_a_limit(max_episode_steps)
     env = MinAtarEnv(game, sticky_action_prob, difficulty_ramping, minimal_actions, render_mode)
     return env if max_episode_steps is None else TimeLimit(env, max_episode_steps)
+
+
+def _must_be_a_limit(steps: Any) -> None:
+    """Raises ConfigError for a time limit that is none."""
+    if steps is not None and (not isinstance(steps, int | np.integer) or steps < 1):
+        raise ConfigError(f"max_episode_steps is a whole number of at least 1, or none; found {steps!r}")
 
 
 def draw(state: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from envs.batched import BatchedVecEnv
-from envs.errors import ConfigError, GameError, UnknownName
+from envs.errors import ConfigError, GameError, HeadstartError, UnknownName
 from envs.minatar import COLOURS, GAMES, MinAtarEnv, MinAtarVectorEnv, draw, make
 from envs.task import Change, Task
 from envs.vector import interface, make_vec
@@ -172,9 +172,23 @@ def test_an_unknown_game_is_answered_with_the_nearest() -> None:
         make("breakot")
 
 
-def test_a_probability_outside_its_range_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"sticky_action_prob is a probability in \[0, 1\]; found 1.5"):
-        make("breakout", sticky_action_prob=1.5)
+@pytest.mark.parametrize("backend", ["batched", "dummy"])
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"game": 3}, UnknownName, "unknown MinAtar game '3'"),
+        ({"sticky_action_prob": 1.5}, ConfigError, r"sticky_action_prob is a probability in \[0, 1\]; found 1.5"),
+        ({"sticky_action_prob": "often"}, ConfigError, r"a probability in \[0, 1\]; found 'often'"),
+        ({"max_episode_steps": 0}, ConfigError, "a whole number of at least 1, or none; found 0"),
+        ({"max_episode_steps": "long"}, ConfigError, "a whole number of at least 1, or none; found 'long'"),
+        ({"max_episode_steps": 2.5}, ConfigError, "a whole number of at least 1, or none; found 2.5"),
+    ],
+)
+def test_arguments_outside_their_range_are_refused(
+    arguments: dict[str, Any], error: type[HeadstartError], words: str, backend: Any
+) -> None:
+    with pytest.raises(error, match=words):
+        make_vec(Task(game="MinAtar/Breakout-v1", arguments=arguments), backend=backend)
 
 
 def same(left: Any, right: Any) -> bool:
