@@ -15,10 +15,10 @@ from agents.config import Evaluation, Mode, RunConfig
 from agents.encoders import PlanesConvEncoder, PlanesEncoder
 from agents.evaluation import evaluate
 from agents.masking import MaskedActorCritic, MaskedProgressive
-from agents.networks import architecture, normaliser
+from agents.networks import normaliser
 from agents.outputs import policy_outputs
 from agents.parts import parts
-from agents.policy import Policy, load_policy
+from agents.policy import load_policy
 from agents.rollout import Decision, Frame, Player
 from agents.training import train
 from agents.watch.bars import _number
@@ -28,9 +28,9 @@ from agents.zips import write_zip
 from envs.errors import CheckpointError, ConfigError, GameError
 from envs.masks import MASK, SEEN, with_mask
 from envs.task import Task
-from envs.vector import interface, make_vec
+from envs.vector import make_vec
 from tests.agents.killed import interrupted, outcome
-from tests.agents.toys import PLANES, Moves
+from tests.agents.toys import PLANES, Moves, fresh
 
 GAME = Task(game="tests.agents.test_masked_play:game")
 VECTOR = Task(game="tests.agents.test_masked_play:vector")
@@ -61,18 +61,6 @@ class Stuck(Moves):
 def stuck() -> Stuck:
     """See there."""
     return Stuck()
-
-
-def fresh(task: Task = GAME, algorithm: str = "ppo", **overrides: Any) -> Policy:
-    """An untrained policy."""
-    hyperparameters = resolve(task, algorithm, {"net_arch": [8], **overrides})
-    venv = make_vec(task, seed=0)
-    known = interface(venv)
-    venv.close()
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        network = build_policy(algorithm, architecture(hyperparameters), known.observation_space, known.action_space)
-    return Policy(network, known, algorithm, architecture(hyperparameters), hyperparameters, task)
 
 
 def some(task: Task, steps: int = 20) -> dict[str, np.ndarray]:
@@ -175,7 +163,7 @@ def test_a_progressive_network_knows_legal_moves() -> None:
 
 
 def test_what_is_evaluated_and_watched_plays_legal_moves() -> None:
-    policy = fresh()
+    policy = fresh(GAME)
     assert evaluate(policy, GAME, episodes=5).lengths.min() >= 1  # an illegal move raises
     for player in (Player(policy, GAME, seed=4), Player(None, GAME, seed=4)):
         for frame in player.episode(0):
@@ -270,4 +258,4 @@ def test_a_zip_opens_in_sb3_contrib_and_here(task: Task, settings: dict[str, Any
 
 def test_a_zip_that_sb3_contrib_has_no_class_for_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"^sb3-contrib plays legal moves with MaskablePPO alone, .* one of a2c"):
-        write_zip(fresh(algorithm="a2c"), tmp_path / "ours.zip")
+        write_zip(fresh(GAME, "a2c"), tmp_path / "ours.zip")

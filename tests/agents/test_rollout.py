@@ -9,28 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from agents.algorithms import build_policy, resolve
-from agents.networks import architecture
 from agents.policy import Policy
 from agents.rollout import Decision, Frame, Player, action_names, rollout
 from envs.errors import GameError, MappingError
 from envs.interface import Interface
 from envs.task import Change, Task
-from envs.vector import interface, make_vec
+from envs.vector import make_vec
+from tests.agents.toys import fresh
 
 CARTPOLE = Task(game="headstart/CartPole-v1")
-
-
-def fresh(task: Task, algorithm: str = "ppo", **overrides: Any) -> Policy:
-    """An untrained policy of a task, always the same."""
-    hyperparameters = resolve(task, algorithm, {"net_arch": [8], **overrides})
-    venv = make_vec(task, seed=0)
-    known = interface(venv)
-    venv.close()
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        network = build_policy(algorithm, architecture(hyperparameters), known.observation_space, known.action_space)
-    return Policy(network, known, algorithm, architecture(hyperparameters), hyperparameters, task)
 
 
 class Plain(gym.Env[np.ndarray, int]):

@@ -4,11 +4,17 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium import spaces
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from agents.algorithms import build_policy, resolve
+from agents.networks import architecture
+from agents.policy import Policy
 from envs.masks import MASK, SEEN, with_mask
+from envs.task import Task
+from envs.vector import interface, make_vec
 
 DISCRETE = spaces.Discrete(3)
 BOX = spaces.Box(-1, 1, (2,), np.float32)
@@ -105,3 +111,15 @@ def off_policy_learner(algorithm: Any, action_space: spaces.Space[Any], **settin
     learner = quiet(algorithm("MlpPolicy", toys(action_space, n_envs=2), **settings))
     learner.learn(300)
     return learner
+
+
+def fresh(task: Task, algorithm: str = "ppo", **overrides: Any) -> Policy:
+    """An untrained policy of a task, always the same."""
+    hyperparameters = resolve(task, algorithm, {"net_arch": [8], **overrides})
+    venv = make_vec(task, seed=0)
+    known = interface(venv)
+    venv.close()
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        network = build_policy(algorithm, architecture(hyperparameters), known.observation_space, known.action_space)
+    return Policy(network, known, algorithm, architecture(hyperparameters), hyperparameters, task)
