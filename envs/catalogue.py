@@ -54,6 +54,8 @@ class Game:
     """Whether one object plays many environments at once, and is ours to customise."""
     training: tuple[str, ...] = ()
     """Arguments that hold in training alone, such as clipped rewards: `envs.scoring`."""
+    speed: tuple[str, ...] = ()
+    """Arguments that say how fast it is played, and nothing of the game that scores are of."""
     engines: Mapping[str, str] = field(default_factory=dict)
     """What plays its batches besides its own, by the value of its argument `engine`, which is the module that must be
     there: `module:function`, called with a task, that says what keeps it from playing that one: `envs.engines`."""
@@ -187,7 +189,7 @@ def _game(name: str, table: Mapping[str, Any], *, listed: bool) -> Game:
 
 def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        key: tuple(value) if key in ("features", "actions", "anchor", "cells", "training") else value
+        key: tuple(value) if key in ("features", "actions", "anchor", "cells", "training", "speed") else value
         for key, value in table.items()
     }
 

@@ -50,7 +50,7 @@ class EnvPoolAtari(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if find_spec(ENVPOOL) is None:
             raise MissingExtra(
                 f"Atari game {settings.game!r}: engine 'envpool' needs the package 'envpool': install it with "
-                "pip install 'headstart[envpool]', or leave engine out"
+                "pip install 'headstart[envpool]', or leave engine out (--change engine=ale for what it trained)"
             )
         _imported(settings.game)
         if settings.obs_type == "ram" or render_mode is not None:

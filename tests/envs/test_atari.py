@@ -353,6 +353,15 @@ def test_envpool_plays_the_same_game_by_its_own_dice() -> None:
     assert trail(venv) == first
 
 
+@pytest.mark.skipif(find_spec("envpool") is None, reason="EnvPool is not installed")
+def test_without_dice_envpool_shows_bit_for_bit_what_ale_does() -> None:
+    """A frame of no action, which it always begins with, is all that its games have besides."""
+    arguments = {"repeat_action_probability": 0.0, "noop_max": 1, "mode": 1, "difficulty": 1, "max_episode_steps": 30}
+    tasks = [by(engine, arguments=arguments) for engine in ("ale", "envpool")]
+    trails = [trail(make_vec(task, n_envs=2, seed=3)) for task in tasks]
+    assert trails[0] == trails[1]
+
+
 def test_without_opencv_screens_are_refused_by_the_extra_s_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(

@@ -18,6 +18,7 @@ from transfer.study.check import check
 from transfer.study.order import in_order
 from transfer.study.plan import Plan, plan
 from transfer.study.spec import Study, parse_study
+from transfer.study.store import _as_settled, _game_as_it_is
 
 BASE = """
 name = "small"
@@ -291,3 +292,36 @@ def test_opponents_that_cannot_be_had_are_found_before_training(
         checking.opened(boards(opponent, against=against), tmp_path),
     ):
         pass
+
+
+ATARI = {"game": "ALE/Freeway-v5", "steps": 1000}
+
+
+def test_an_engine_that_is_left_to_the_machine_is_settled_in_every_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = pytest.importorskip("envs.atari.pool")
+    auto = study(source={**ATARI, "arguments": {"engine": "auto"}}, target={**ATARI, "arguments": {"engine": "auto"}})
+    monkeypatch.setattr(pool, "why_not", lambda task: None)
+    with_envpool = plan(auto, tmp_path)
+    assert {run.config.task.arguments["engine"] for run in with_envpool.runs} == {"envpool"}
+    reported = _as_settled(with_envpool)
+    assert reported["source"]["arguments"] == reported["target"]["arguments"] == {"engine": "envpool"}
+    monkeypatch.setattr(pool, "why_not", lambda task: "it is not there")
+    assert [run.key for run in plan(auto, tmp_path).runs] == [
+        run.key for run in plan(study(source=ATARI, target=ATARI), tmp_path).runs
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "holds"),
+    [
+        ({}, True),
+        ({"life_loss": True, "clip_rewards": True, "threads": 4, "engine": "auto"}, True),
+        ({"mode": 3, "threads": 4}, False),
+    ],
+)
+def test_scores_of_the_catalogue_hold_unless_what_is_scored_is_changed(arguments: dict[str, Any], holds: bool) -> None:
+    pytest.importorskip("ale_py", reason="the extra 'atari' is not installed")
+    game = _game_as_it_is(study(target={**ATARI, "arguments": arguments}))
+    assert (game is not None and game.reference == 29.6) is holds

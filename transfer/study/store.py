@@ -14,6 +14,7 @@ from agents.config import Evaluation
 from agents.evaluation import default_mode
 from agents.runs import Run
 from envs.catalogue import Game, find_game
+from envs.engines import AUTO, ENGINE
 from envs.errors import ConfigError
 from transfer.study.data import ArmData, DialData, StudyData
 from transfer.study.fairness import unlike_runs
@@ -75,7 +76,7 @@ def _turned(planned: Plan) -> DialData:
         raise ConfigError(missing[0])
     return DialData(
         name=study.name,
-        study=study.model_dump(mode="json"),
+        study=_as_settled(planned),
         argument=study.dial.argument,
         values=tuple(value for value in study.dial.values if study.dial.label(value) in points),
         labels=tuple(points),
@@ -94,7 +95,7 @@ def _collected(planned: Plan) -> StudyData:
     config = planned.of(SCRATCH)[0].config
     return StudyData(
         name=study.name,
-        study=study.model_dump(mode="json"),
+        study=_as_settled(planned),
         steps=steps,
         arms=arms,
         random=game.random if game else None,
@@ -173,11 +174,26 @@ def _last_scores(planned: Plan, sources: list[Run]) -> np.ndarray:
     return np.array([run.evaluations(configs.get(run.key)).means[-1] for run in sources])
 
 
+def _as_settled(planned: Plan) -> dict[str, Any]:
+    """The study file, with the engines that its runs are played by where it leaves them to the machine."""
+    document = planned.study.model_dump(mode="json")
+    sides = {SOURCE: planned.source_config, "target": planned.of(SCRATCH)[0].config}
+    for side, config in sides.items():
+        arguments = document[side]["arguments"]
+        if arguments.get(ENGINE) == AUTO:
+            del arguments[ENGINE]
+            arguments |= {name: value for name, value in config.task.arguments.items() if name == ENGINE}
+    return document
+
+
 def _game_as_it_is(study: Study) -> Game | None:
-    """What the catalogue knows of the target; None where the study changes it, as its scores no longer hold."""
-    if study.target.arguments or not study.target.change.nothing:
-        return None
-    return find_game(study.target.game)
+    """What the catalogue knows of the target; None where the study changes it, as its scores no longer hold.
+
+    What holds in training alone, or says how fast the game is played, is no change of what is scored.
+    """
+    game = find_game(study.target.game)
+    changed = study.target.arguments.keys() - {*game.training, *game.speed}
+    return None if changed or not study.target.change.nothing else game
 
 
 def _protocol(evaluation: Evaluation, algorithm: str, steps: int) -> dict[str, Any]:
