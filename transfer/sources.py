@@ -4,7 +4,7 @@ Such a policy is kept beside the runs, in `<runs>/policy-<digest>/`: what is tra
 its weights, not on where its file lay, and finds it again when the file is gone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.config import RunConfig
@@ -21,15 +21,13 @@ PREFIX = "policy-"
 
 
 @dataclass(frozen=True)
-class Source:
-    """A teacher that is there."""
+class Known:
+    """A teacher that is there, by what decided it."""
 
     key: str
     """What `Carry.source` calls it."""
     config: RunConfig | Origin
     """What decided its run, or what its policy says of itself."""
-    policy: Policy
-    """Its last policy, or the one that was asked for."""
     step: int | None = None
     """At which the policy was kept; None for the last."""
     run: Run | None = None
@@ -47,13 +45,23 @@ class Source:
             return f"run {self.key}" + ("" if self.step is None else f" at step {self.step:,}")
         return f"{self.key}, steps and cost unknown"
 
+
+@dataclass(frozen=True)
+class Source(Known):
+    """A teacher that is there, and its policy."""
+
+    policy: Policy = field(kw_only=True)
+    """Its last policy, or the one that was asked for."""
+
     def keep(self, root: Path) -> None:
         """See to it that the key finds the policy under `root`."""
         if self.run is None and not (root / self.key / "policy.json").is_file():
             self.policy.save(root / self.key)
 
 
-def find_source(ref: str | Path, root: Path, *, step: int | None = None, task: Task | None = None) -> Source:
+def find_source(
+    ref: str | Path, root: Path, *, step: int | None = None, task: Task | None = None, game: str = "--game"
+) -> Source:
     """The source that a name stands for; nothing is written.
 
     Args:
@@ -62,30 +70,41 @@ def find_source(ref: str | Path, root: Path, *, step: int | None = None, task: T
         root: where runs live.
         step: which of a run's policies; by default the last.
         task: what the policy was trained on, where it does not say so itself, as a zip.
+        game: what the user calls that, in what is said of mistakes.
 
     Raises UnknownName, CheckpointError, or ConfigError for a step or a task that makes no sense there.
     """
     path = Path(ref)
-    if str(ref).startswith(PREFIX) and (root / path / "policy.json").is_file():
+    if is_kept(str(ref), root):
         path = root / path
     if path.suffix == ".zip" and not path.exists():
         raise CheckpointError(f"{path}: there is no such file")
     if not is_policy(path):
-        return _of_run(find_finished(ref, root), step, task)
+        return _of_run(find_finished(ref, root), step, task, game)
     if step is not None:
         raise ConfigError(f"{path} holds one policy: a step can be asked of a run only")
     if (place := _place(path.resolve(), root.resolve())) is not None:
-        return _of_run(Run(root / place[0]), place[1], task)
-    found = _alone(path, task)
+        return _of_run(Run(root / place[0]), place[1], task, game)
+    found = _alone(path, task, game)
     if path.name.startswith(PREFIX) and path.name != found.key and path.resolve().parent == root.resolve():
         raise CheckpointError(f"{path} is not what it was when it was kept: found {found.key}; remove it")
     return found
 
 
-def _of_run(run: Run, step: int | None, task: Task | None) -> Source:
+def is_kept(key: str, root: Path) -> bool:
+    """Whether this is the key of a policy that is kept under `root`."""
+    return key.startswith(PREFIX) and (root / key / "policy.json").is_file()
+
+
+def kept(root: Path) -> list[Path]:
+    """The folders of all policies that are kept without their runs, by key."""
+    return [file.parent for file in sorted(root.glob(f"{PREFIX}*/policy.json"))]
+
+
+def _of_run(run: Run, step: int | None, task: Task | None, game: str) -> Source:
     if task is not None:
-        raise ConfigError(f"run {run.key} says itself that it played {run.config.task}: leave --game out")
-    return Source(run.key, run.config, run.policy(step), step, run)
+        raise ConfigError(f"run {run.key} says itself that it played {run.config.task}: leave {game} out")
+    return Source(run.key, run.config, step, run, policy=run.policy(step))
 
 
 def _place(folder: Path, root: Path) -> tuple[str, int | None] | None:
@@ -99,19 +118,21 @@ def _place(folder: Path, root: Path) -> tuple[str, int | None] | None:
     return run.key, None if last else int(folder.name)
 
 
-def _alone(path: Path, task: Task | None) -> Source:
+def _alone(path: Path, task: Task | None, game: str) -> Source:
     """A policy without its run. Raises CheckpointError, or ConfigError where its game is not known or known better."""
+    if task is None and path.is_file():
+        raise ConfigError(f"{path}: a zip does not say in readable form what it plays; name its game with {game}")
     policy = load_policy(path, task=task)
     if policy.task is None and task is not None:
         _check_plays(policy, task, path)
         policy.task = task
     if policy.task is None:
-        raise ConfigError(f"{path}: the game of this policy is not known; name it with --game")
+        raise ConfigError(f"{path}: the game of this policy is not known; name it with {game}")
     if task is not None and policy.task != task:
-        raise ConfigError(f"{path} says itself that it played {policy.task}: leave --game out")
+        raise ConfigError(f"{path} says itself that it played {policy.task}: leave {game} out")
     said = {**policy.hyperparameters, **policy.architecture}
     origin = Origin(policy.task, policy.algorithm, said, policy.interface)
-    return Source(f"{PREFIX}{policy.digest()}", origin, policy)
+    return Source(f"{PREFIX}{policy.digest()}", origin, policy=policy)
 
 
 def _check_plays(policy: Policy, task: Task, path: Path) -> None:
@@ -128,4 +149,4 @@ def _check_plays(policy: Policy, task: Task, path: Path) -> None:
             raise ConfigError(f"{path} does not play {task}: it knows {ours}, and the game has {theirs}; name its game")
 
 
-__all__ = ["Source", "find_source"]
+__all__ = ["PREFIX", "Known", "Source", "find_source", "is_kept", "kept"]

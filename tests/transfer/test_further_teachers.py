@@ -89,7 +89,7 @@ def test_what_cannot_teach_beside_the_source_is_refused_in_one_line(trained: tup
     files.write_text(folder / "config.json", run.config.model_copy(update={"seed": 99}).model_dump_json())
     cases: list[tuple[Any, type[HeadstartError], str]] = [
         (lambda: plan(study(folder.name), root), CheckpointError, "arms.several: further: .* expected a finished run"),
-        (lambda: plan(study(run.key, run.key), root), ConfigError, "arms.several: further: a run is named twice"),
+        (lambda: plan(study(run.key, run.key), root), ConfigError, "arms.several: further: a teacher is named twice"),
         (lambda: plan(study("nothing"), root), HeadstartError, "arms.several: .*nothing"),
         (lambda: check(plan(study(run.key, method="finetune"), root)), ConfigError, "arms.several: 2 teachers for"),
     ]

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from transfer.report.document import fingerprint
+from transfer.report.document import fingerprint, origin
 
 
 def context(document: dict[str, Any]) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def context(document: dict[str, Any]) -> dict[str, Any]:
 def _games(document: dict[str, Any]) -> str:
     file = document["file"]
     source, target = file.get("source") or {}, file.get("target") or {}
-    games = [source.get("game") or source.get("run"), target.get("game")]
+    games = [origin(source), target.get("game")]
     return " to ".join(str(game) for game in games if game) or "a target"
 
 

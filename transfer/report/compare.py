@@ -13,6 +13,9 @@ from transfer.statistics import Interval
 Entry = dict[str, Any]
 """`value`, `low`, `high`, `interval`, and `note` where something is to be said about them."""
 
+COST_UNKNOWN = "the source's steps are not known"
+"""Why nothing is charged for a source that came without its run."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -236,7 +239,7 @@ def break_even(source_steps: float, times: Entry) -> Entry:
     The interval is that of the steps saved, turned over; it has no upper end where that includes 0.
     """
     if not source_steps:
-        return nothing("the source's steps are not known")
+        return nothing(COST_UNKNOWN)
     saved = times.get("saved", times)
     if saved["value"] is None or times["value"] is None:
         return nothing(saved["note"])

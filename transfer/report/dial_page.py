@@ -6,6 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from transfer.report import again, method
+from transfer.report.document import origin
 from transfer.report.page import Cell, Table, cell, render, table
 from transfer.report.words import LEVEL_NAMES, NAMES, p_value, steps_text
 
@@ -63,8 +64,7 @@ def _lead(document: dict[str, Any]) -> str:
     """What was turned, and what was compared at each value."""
     study, dial = document["file"], document["dial"]
     source, target = study.get("source") or {}, study.get("target") or {}
-    origin = source.get("game") or (f"run {source['run']}" if source.get("run") else "")
-    games = " → ".join(part for part in (origin, target.get("game", "")) if part)
+    games = " → ".join(part for part in (origin(source), target.get("game", "")) if part)
     values = ", ".join(f"{value:g}" for value in dial["values"])
     n_seeds = len(study.get("seeds") or [])
     return (

@@ -1,4 +1,4 @@
-"""A report's document as plain data, as JSON text, and by its fingerprint."""
+"""A report's document as plain data, as JSON text, and by its fingerprint; and what its source is called."""
 
 import hashlib
 import json
@@ -65,6 +65,14 @@ def _in_line(part: Any) -> str:
 
 def _flat(values: Collection[Any]) -> bool:
     return {*map(type, values)}.isdisjoint(NESTED)
+
+
+def origin(source: Mapping[str, Any]) -> str:
+    """What the source of a study file is called: the run or the policy that it is, or its game; empty if it is none."""
+    for kind in ("run", "policy"):
+        if source.get(kind):
+            return f"{kind} {source[kind]}"
+    return str(source.get("game") or "")
 
 
 def fingerprint(document: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from agents import files
 from envs.errors import ConfigError
 from envs.registry import did_you_mean
 from transfer.report import figures, heat, matrix_page
-from transfer.report.document import as_json
+from transfer.report.document import as_json, origin
 from transfer.report.results import FORMAT
 from transfer.report.words import primary_entry
 
@@ -111,8 +111,8 @@ def combined(documents: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
 def _task(document: dict[str, Any], side: str) -> str:
     """The game of a side, with what is changed in it: ``CartPole-v1, gravity=15``."""
     said = document["file"].get(side) or {}
-    if said.get("run"):
-        return f"run {said['run']}"
+    if said.get("run") or said.get("policy"):
+        return origin(said)
     changes = {**(said.get("arguments") or {}), **(said.get("change") or {})}
     told = [f"{key}={value}" for key, value in changes.items() if value not in (None, 0.0, [], {})]
     return ", ".join([str(said.get("game") or "unknown"), *told])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from transfer.report import design
+from transfer.report.document import origin
 from transfer.report.words import NAMES, exact, number, steps_text
 
 Pairs = list[tuple[str, str]]
@@ -29,8 +30,7 @@ def lead(document: dict[str, Any]) -> str:
     """What was compared with what, in a line or two."""
     study, measured = document["file"], document["measured"]
     source, target = study.get("source") or {}, study.get("target") or {}
-    origin = source.get("game") or (f"run {source['run']}" if source.get("run") else "")
-    games = " → ".join(part for part in (origin, target.get("game", "")) if part)
+    games = " → ".join(part for part in (origin(source), target.get("game", "")) if part)
     seeds = max(arm["n_seeds"] + len(arm["failed"]) for arm in document["arms"].values())
     return (
         f"{games}{'. ' if games else ''}{_compared(document['arms'])} against scratch, "
@@ -124,7 +124,8 @@ def _source(source: dict[str, Any]) -> str:
     shown = ", ".join(number(score) for score in scores[:LISTED])
     more = f" and {len(scores) - LISTED} more in results.json" if len(scores) > LISTED else ""
     learnt = f", final returns {shown}{more}" if scores else ""
-    return f"{steps_text(source['steps'])} steps each{learnt}; {source['pairing']}; {source['counted']}"
+    cost = f"{steps_text(source['steps'])} steps each" if source["steps"] else "steps not known"
+    return f"{cost}{learnt}; {source['pairing']}; {source['counted']}"
 
 
 def provenance(document: dict[str, Any]) -> Pairs:

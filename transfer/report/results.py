@@ -143,6 +143,8 @@ def _charged(measured: Measured, name: str) -> dict[str, Entry] | None:
         return None
     if measured.data.arms[name].control == controls.BUDGET:
         return {metric: compare.nothing(controls.CHARGED) for metric in METRICS}
+    if not measured.data.source_steps:
+        return {metric: compare.nothing(compare.COST_UNKNOWN) for metric in METRICS}
     own, scratch = measured.scores[name], measured.scores[BASELINE]
     transfer, base = compare.charged_levels(own, scratch, measured.data.steps, cost, measured.before)
     table = compare.differences(transfer, base, measured.scale)

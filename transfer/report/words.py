@@ -141,7 +141,24 @@ def _not_paid(document: dict[str, Any], arm: dict[str, Any]) -> Iterator[str]:
 
 def notes(document: dict[str, Any]) -> list[str]:
     """What a reader must know before believing a number, a line each."""
-    return [*_of_seeds(document), *_of_resuming(document), *_of_design(document), *_of_metrics(document)]
+    return [
+        *_of_seeds(document),
+        *_of_source(document),
+        *_of_resuming(document),
+        *_of_design(document),
+        *_of_metrics(document),
+    ]
+
+
+def _of_source(document: dict[str, Any]) -> Iterator[str]:
+    """What a source cost that came without its run."""
+    steps = document["source"]["steps"]
+    if not (document["file"].get("source") or {}).get("policy"):
+        return
+    if steps:
+        yield f"The source is a policy without its run; its {steps:,} steps are as the study file states them."
+    else:
+        yield "The source is a policy without its run; what it cost is not known, and nothing is charged for it."
 
 
 def _of_seeds(document: dict[str, Any]) -> Iterator[str]:

@@ -23,8 +23,8 @@ from envs.turns.vector import TurnsVecEnv
 from envs.vector import interface, make_vec
 from transfer.carry import carry_of
 from transfer.carry import check as check_carried
-from transfer.study.plan import Plan, naming
-from transfer.study.spec import SCRATCH, SOURCE
+from transfer.study.plan import Plan
+from transfer.study.spec import SCRATCH, SOURCE, naming
 
 TRIED = 0.1
 """Seconds for which each game is played at random, to see how fast it is."""
@@ -55,8 +55,10 @@ def check(plan: Plan) -> float:
             with naming("target"):
                 speeds[at] = _seconds_a_step(planned.of(SCRATCH)[0].config, plan.root)
             _check_arms(planned)
-    with naming("source"):
-        on_source = _seconds_a_step(plan.source_config, plan.root)
+    on_source = 0.0
+    if isinstance(plan.source_config, RunConfig):
+        with naming("source"):
+            on_source = _seconds_a_step(plan.source_config, plan.root)
     todo = plan.unfinished.values()
     return sum(run.config.steps * (on_source if run.arm == SOURCE else speeds[run.at]) for run in todo)
 
@@ -67,7 +69,7 @@ def _check_arms(plan: Plan) -> None:
     for name, config in first.items():
         if config.transfer is not None and name != SOURCE:
             with naming(f"arms.{name}"):
-                others = [find_finished(each.source, plan.root, "further").config for each in carry_of(config).further]
+                others = [plan.given.all[each.source].config for each in carry_of(config).further]
                 check_carried(config, plan.source_config, others)
 
 

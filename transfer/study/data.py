@@ -77,7 +77,7 @@ class StudyData:
     thresholds: tuple[float, ...] = ()
     """Returns whose time to threshold is asked for; empty: the report chooses."""
     source_steps: int = 0
-    """Budget of one source run, in source steps."""
+    """Budget of one source run, in source steps; 0: what the source cost is not known."""
     source_scores: Scores | None = None
     """Final mean return of each source run (n_source_seeds,); None where no source run was read."""
     shared_source: bool = False

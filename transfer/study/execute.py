@@ -58,6 +58,7 @@ def execute(
 ) -> Path:
     """Train what a checked plan lacks, and write the report; as `run_study`, which see."""
     planned.root.mkdir(parents=True, exist_ok=True)
+    planned.given.keep(planned.root)
     folder = Path(results) / planned.study.name
     folder.mkdir(parents=True, exist_ok=True)
     files.write_text(folder / "study.toml", Path(path).read_text(encoding="utf-8"))

@@ -18,7 +18,7 @@ import numpy as np
 
 from transfer.controls import Variant
 from transfer.study.data import NestedScores, Scores
-from transfer.study.plan import Plan, PlannedRun, source_run
+from transfer.study.plan import Plan, PlannedRun
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,10 @@ def _cube(runs: Sequence[Sequence[Finished | None]], n_evaluations: int) -> Scor
 
 
 def source_cost(planned: Plan, variant: Variant) -> int:
-    """Steps behind one run of an arm: its source's up to its checkpoint, or the target's that a control begins with."""
+    """Steps behind one run of an arm: its source's up to its checkpoint, or the target's that a control begins with;
+    0 where what the source cost is not known."""
     first = planned.of(variant.name)[0]
     if (carried := first.config.transfer) is None:
         return first.shift
-    sources = planned.of("source")
-    budget = sources[0].config.steps if sources else source_run(planned.study, planned.root).config.steps
     step = carried.get("source_step")
-    return budget if step is None else int(step)
+    return planned.source_steps if step is None else int(step)

@@ -2,26 +2,27 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from agents.algorithms import resolve
 from agents.config import Evaluation, RunConfig
-from agents.runs import Run, find_finished
+from agents.runs import Run
 from agents.selfplay.references import resolved
 from envs.catalogue import find_game
-from envs.errors import CheckpointError, ConfigError, HeadstartError
+from envs.errors import CheckpointError, ConfigError
 from envs.task import Task
 from envs.validation import validated
 from transfer.carry import Carry, carrying
 from transfer.controls import Variant, variants
+from transfer.method import Origin
+from transfer.sources import Known
 from transfer.statistics import LEVEL, correction, smallest_p
 from transfer.study.fairness import unlike
-from transfer.study.given import further, uncounted
-from transfer.study.spec import SCRATCH, SOURCE, Study
+from transfer.study.given import Given
+from transfer.study.spec import SCRATCH, SOURCE, Study, naming
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Plan:
     """What a reader of the results should know before they are made; a line each."""
     turned: tuple[tuple[str, "Plan"], ...] = ()
     """Of a study with a dial: the plan at each of its values, by label. They share the source runs."""
+    given: Given = field(default_factory=Given)
+    """The teachers that it does not train."""
 
     @cached_property
     def arms(self) -> dict[str, Variant]:
@@ -94,10 +97,15 @@ class Plan:
         return {key: planned for key, planned in self.distinct.items() if self.run(planned).state != "done"}
 
     @property
-    def source_config(self) -> RunConfig:
-        """What decides a source run; of several the first."""
-        sources = self.of(SOURCE)
-        return sources[0].config if sources else source_run(self.study, self.root).config
+    def source_config(self) -> RunConfig | Origin:
+        """What decides the source; of several the first."""
+        return self.of(SOURCE)[0].config if self.given.source is None else self.given.source.config
+
+    @property
+    def source_steps(self) -> int:
+        """The budget of one source; 0 where what it cost is not known."""
+        config = self.source_config
+        return config.steps if isinstance(config, RunConfig) else self.study.source.steps or 0
 
     @property
     def steps(self) -> int:
@@ -107,28 +115,29 @@ class Plan:
 
 def plan(study: Study, root: str | Path) -> Plan:
     """Expand a study. Raises HeadstartError for a game, algorithm, method, option or hyperparameter that is wrong."""
-    return _plan(study, Path(root)) if study.dial is None else _turned(study, Path(root))
+    given = Given.of(study, Path(root))
+    return _plan(study, Path(root), given) if study.dial is None else _turned(study, Path(root), given)
 
 
-def _turned(study: Study, root: Path) -> Plan:
+def _turned(study: Study, root: Path, given: Given) -> Plan:
     """A study with a dial: as many studies as it has values, on the same sources."""
     assert study.dial is not None
     plans = []
     for value in study.dial.values:
         with naming(f"dial {study.dial.label(value)}"):
-            plans.append((study.dial.label(value), _plan(study.at(value), root, len(study.dial.values))))
+            plans.append((study.dial.label(value), _plan(study.at(value), root, given, len(study.dial.values))))
     arms = [replace(run, at=label) for label, planned in plans for run in planned.runs if run.arm != SOURCE]
     warnings = dict.fromkeys(line for _, planned in plans for line in planned.warnings)
-    return Plan(study, root, (*plans[0][1].of(SOURCE), *arms), tuple(warnings), tuple(plans))
+    return Plan(study, root, (*plans[0][1].of(SOURCE), *arms), tuple(warnings), tuple(plans), given)
 
 
-def _plan(study: Study, root: Path, n_values: int = 1) -> Plan:
+def _plan(study: Study, root: Path, given: Given, n_values: int = 1) -> Plan:
     """A study without a dial, or at one of so many values of its dial."""
     with naming("target"):
         task = resolved(study.target.task, root)
         target = _config(task, study.target.algorithm, study.target.set, study.target.steps)
         target = target.model_copy(update={"evaluation": study.evaluation})
-    origins = Origins.of(study, root)
+    origins = Origins.of(study, root, given.source)
     arms: list[PlannedRun] = []
     for variant in variants(study).values():
         with naming(f"arms.{variant.name}"):
@@ -136,9 +145,10 @@ def _plan(study: Study, root: Path, n_values: int = 1) -> Plan:
             if own := study.arms[variant.arm].set:
                 values = resolve(target.task, target.algorithm, {**study.target.set, **own})
                 config = target.model_copy(update={"hyperparameters": values})
-            teachers = [run.key for run in further(study, variant.arm, root)]
+            teachers = [teacher.key for teacher in given.further[variant.arm]]
             arms += _runs(study, variant, config, origins, teachers)
-    return Plan(study, root, (*origins.runs, *arms), (*_warnings(study, arms, n_values), *uncounted(study, root)))
+    warnings = (*_warnings(study, arms, n_values), *given.uncounted(study.source.steps))
+    return Plan(study, root, (*origins.runs, *arms), warnings, given=given)
 
 
 def _runs(
@@ -146,6 +156,11 @@ def _runs(
 ) -> Iterator[PlannedRun]:
     """The runs of one arm, by source seed where it starts from several, and by seed. `teachers`: further ones' keys."""
     if variant.control == "source budget":
+        if not origins.steps:
+            raise ConfigError(
+                "what the source's policy cost is not known; state it as source.steps, or leave "
+                "controls.source_budget out"
+            )
         config = continued(config, origins.steps)
     if variant.arm == SCRATCH:
         shift = config.evaluation.through
@@ -158,7 +173,7 @@ def _runs(
         told = {"source": source, "source_step": step, "shuffled": variant.control == "shuffled teacher"}
         mapping = study.mapping_of(variant.arm)
         if source in teachers:
-            raise ConfigError(f"further: the run {source} is the source of seed {seed} already; expected others")
+            raise ConfigError(f"further: {source} is the source of seed {seed} already; expected others")
         others = [{"source": key, "mapping": mapping} for key in teachers]
         document = {**told, "by": list(study.arms[variant.arm].by), "mapping": mapping, "further": others}
         carried = carrying(_with_seed(config, seed), validated(Carry, document))
@@ -186,71 +201,55 @@ def continued(config: RunConfig, source_steps: int) -> RunConfig:
     return config.model_copy(update={"steps": source_steps + config.steps, "evaluation": evaluation})
 
 
-@contextmanager
-def naming(where: str) -> Iterator[None]:
-    """Say where in the study file a mistake is."""
-    try:
-        yield
-    except HeadstartError as error:
-        raise type(error)(f"{where}: {error}") from error
-
-
-def source_run(study: Study, root: Path) -> Run:
-    """The finished run that a study names as its source. Raises UnknownName or CheckpointError."""
-    return find_finished(str(study.source.run), root, "source.run")
-
-
 @dataclass(frozen=True)
 class Origins:
-    """The source runs of a study: those it trains, or the one it names."""
+    """The sources of a study: those it trains, or the one it names."""
 
-    config: RunConfig
-    """What decides one of them, whatever its seed."""
+    steps: int
+    """The budget of one of them; 0 where what it cost is not known."""
     runs: tuple[PlannedRun, ...]
     """Those that the study trains, by seed."""
     given: str | None = None
-    """The key of the finished run that the study names instead."""
+    """The key of the finished run or the policy that the study names instead."""
     nested: tuple[int, ...] = ()
     """The seeds of the sources where each target seed starts from all of them."""
 
     @classmethod
-    def of(cls, study: Study, root: Path) -> "Origins":
+    def of(cls, study: Study, root: Path, given: Known | None) -> "Origins":
         """Of a study. Raises HeadstartError for a source that cannot be, or that kept no policy at a checkpoint."""
         source = study.source
-        if source.run is not None:
-            run = source_run(study, root)
-            found = cls(run.config, (), run.key)
-            kept = {*run.snapshots(), run.config.steps}
-            for share in source.checkpoints:
-                if (step := round(share * run.config.steps)) not in kept:
-                    known = ", ".join(str(step) for step in sorted(kept))
-                    raise CheckpointError(
-                        f"source.checkpoints: run {run.key} kept no policy at step {step}; kept: {known}"
-                    )
-            return found
+        if given is not None:
+            if given.run is not None:
+                _check_kept(given.run, source.checkpoints)
+            return cls(given.steps or source.steps or 0, (), given.key)
         with naming("source"):
             config = _config(resolved(source.task, root), source.algorithm, source.set, source.steps or 0)
         config = config.model_copy(update={"evaluation": _keeping(source.evaluation, source.checkpoints)})
         nested = tuple(range(source.nested or 0))
         seeds = nested or (study.seeds[:1] if source.shared else study.seeds)
-        return cls(config, tuple(PlannedRun(SOURCE, seed, _with_seed(config, seed)) for seed in seeds), None, nested)
-
-    @property
-    def steps(self) -> int:
-        """The budget of one source run."""
-        return self.config.steps
+        runs = tuple(PlannedRun(SOURCE, seed, _with_seed(config, seed)) for seed in seeds)
+        return cls(config.steps, runs, None, nested)
 
     @cached_property
     def _keys(self) -> dict[int, str]:
         return {planned.seed: planned.key for planned in self.runs}
 
     def key(self, seed: int) -> str:
-        """The key of the source run of a seed; where one serves all, of that one."""
+        """The key of the source of a seed; where one serves all, of that one."""
         return self.given or self._keys.get(seed) or self.runs[0].key
 
     def step(self, share: float | None) -> int | None:
         """The step at which the source's policy is taken; None for the last one."""
         return None if share is None or share == 1 else round(share * self.steps)
+
+
+def _check_kept(run: Run, shares: Sequence[float]) -> None:
+    """Raises CheckpointError if a finished run kept no policy at one of these shares of its budget."""
+    kept = {*run.snapshots(), run.config.steps}
+    for share in shares:
+        if (step := round(share * run.config.steps)) not in kept:
+            known = ", ".join(str(step) for step in sorted(kept))
+            raise CheckpointError(f"source.checkpoints: run {run.key} kept no policy at step {step}; kept: {known}")
 
 
 def _keeping(evaluation: Evaluation, shares: Sequence[float]) -> Evaluation:

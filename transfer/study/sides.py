@@ -47,11 +47,15 @@ class Nested(Part):
     """How many sources, of the seeds 0, 1, …"""
 
 
+BESIDE = {"run": {"checkpoints"}, "policy": {"game", "arguments", "change", "steps"}}
+"""What of a source can be said of one that is there already."""
+
+
 class Source(Part):
-    """Where the knowledge comes from: runs that the study trains, or one run that is there already."""
+    """Where the knowledge comes from: runs that the study trains, or one run or policy that is there already."""
 
     game: str | None = None
-    """As in the target."""
+    """As in the target. Of a policy, where that does not say what it played, as a zip."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """As in the target."""
     change: Change = Field(default_factory=Change)
@@ -59,7 +63,7 @@ class Source(Part):
     algorithm: str = "ppo"
     """As in the target."""
     steps: int | None = Field(default=None, ge=1)
-    """As in the target."""
+    """As in the target. Of a policy what its training took, which is charged as it is stated; by default not known."""
     set: dict[str, Any] = Field(default_factory=dict)
     """As in the target."""
     evaluation: Evaluation = Field(default_factory=Evaluation)
@@ -72,15 +76,22 @@ class Source(Part):
     arm of its own. By default from the last policy alone."""
     run: str | None = None
     """The key or folder of a finished run that serves all seeds, instead of sources trained by the study."""
+    policy: str | None = None
+    """Likewise a policy that came without its run: its folder, a Stable-Baselines3 zip, or the key of one that is
+    kept."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        given = sorted(self.model_fields_set - {"run", "checkpoints"})
-        if self.run is not None and given:
-            raise ValueError(f"found run together with {', '.join(given)}; expected run alone, or game and steps")
-        if self.run is None and (self.game is None or self.steps is None):
+        for one, beside in BESIDE.items():
+            others = sorted(self.model_fields_set - beside - {one})
+            if getattr(self, one) is not None and others:
+                more = "" if one == "run" else ", with game where it is a zip and steps where they are known"
+                raise ValueError(f"found {one} together with {', '.join(others)}; expected {one} alone{more}")
+        if self.policy is not None and self.game is None and self.model_fields_set & {"arguments", "change"}:
+            raise ValueError("arguments and change are said of a game; expected game beside them")
+        if self.run is None and self.policy is None and (self.game is None or self.steps is None):
             missing = " and ".join(name for name in ("game", "steps") if getattr(self, name) is None)
-            raise ValueError(f"{missing} missing; expected game and steps, or the run of an earlier training")
+            raise ValueError(f"{missing} missing; expected game and steps, or run or policy of an earlier training")
         return self
 
     @field_validator("seeds", mode="before")
@@ -106,11 +117,11 @@ class Source(Part):
     @property
     def shared(self) -> bool:
         """Whether one checkpoint serves all seeds."""
-        return self.run is not None or self.seeds == "shared"
+        return self.run is not None or self.policy is not None or self.seeds == "shared"
 
     @property
     def task(self) -> Task:
-        """What source runs play. Raises ConfigError where the source is a run that is there already."""
+        """What source runs play. Raises ConfigError where the source says so itself."""
         if self.game is None:
-            raise ConfigError(f"the source is the run {self.run!r}, whose own folder says what it played")
+            raise ConfigError(f"the source is {self.run or self.policy!r}, which says itself what it played")
         return Task(game=self.game, arguments=self.arguments, change=self.change)

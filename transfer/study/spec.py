@@ -7,13 +7,15 @@ source run into the target by its methods. `docs/` shows a file; `studies/` hold
 import json
 import re
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from agents.config import Evaluation
-from envs.errors import ConfigError
+from envs.errors import ConfigError, HeadstartError
 from envs.registry import did_you_mean
 from envs.task import Change
 from envs.validation import explain, validated
@@ -34,6 +36,15 @@ def _plain(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_plain)]
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Say where in the study file a mistake is."""
+    try:
+        yield
+    except HeadstartError as error:
+        raise type(error)(f"{where}: {error}") from error
 
 
 class Study(Part):

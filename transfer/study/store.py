@@ -19,7 +19,7 @@ from envs.errors import ConfigError
 from transfer.study.data import ArmData, DialData, StudyData
 from transfer.study.fairness import unlike_runs
 from transfer.study.nesting import Finished, rows_of, source_cost
-from transfer.study.plan import Plan, PlannedRun, plan, source_run, unfair
+from transfer.study.plan import Plan, PlannedRun, plan, unfair
 from transfer.study.spec import SCRATCH, SOURCE, Study
 
 
@@ -101,7 +101,7 @@ def _collected(planned: Plan) -> StudyData:
         random=game.random if game else None,
         reference=game.reference if game else None,
         thresholds=study.thresholds or ((game.threshold,) if game and game.threshold is not None else ()),
-        source_steps=planned.source_config.steps if sources else study.source.steps or 0,
+        source_steps=planned.source_steps,
         source_scores=_last_scores(planned, sources) if sources else None,
         shared_source=study.source.shared,
         evaluation=_protocol(study.evaluation, config.algorithm, config.steps),
@@ -163,8 +163,8 @@ def _arm(found: _Found, name: str, steps: np.ndarray) -> ArmData:
 def _source_runs(found: _Found) -> list[Run]:
     """The finished source runs."""
     planned = found.planned
-    if planned.study.source.run is not None:
-        return [source_run(planned.study, planned.root)]
+    if (given := planned.given.source) is not None:
+        return [] if given.run is None else [given.run]
     return [found.runs[run.key] for run in planned.of(SOURCE) if run.key in found.runs]
 
 
