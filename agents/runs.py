@@ -111,12 +111,7 @@ class Run:
     @property
     def size_bytes(self) -> int:
         """What the folder takes on disk; what is renamed or removed meanwhile is left out."""
-        total = 0
-        for folder, _, names in os.walk(self.path):
-            for name in names:
-                with suppress(FileNotFoundError):
-                    total += os.lstat(os.path.join(folder, name)).st_size
-        return total
+        return size_of(self.path)
 
     def lock(self) -> FileLock:
         """Held by whoever trains it."""
@@ -151,6 +146,16 @@ class Run:
                 f"run {self.key} kept no policy at step {step}; kept: {known}, and the last one without a step"
             )
         return load_policy(kept[step], architecture={"encoder": encoder})
+
+
+def size_of(path: Path) -> int:
+    """Bytes that a folder takes on disk; what is renamed or removed meanwhile is left out."""
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(folder, name)).st_size
+    return total
 
 
 def runs_root(option: str | Path | None = None) -> Path:

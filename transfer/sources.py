@@ -101,6 +101,13 @@ def kept(root: Path) -> list[Path]:
     return [file.parent for file in sorted(root.glob(f"{PREFIX}*/policy.json"))]
 
 
+def carried_into(config: RunConfig) -> list[str]:
+    """The keys of all that is carried into a run: of its source and of further teachers."""
+    if config.transfer is None:
+        return []
+    return [config.transfer["source"], *(teacher["source"] for teacher in config.transfer.get("further", ()))]
+
+
 def _of_run(run: Run, step: int | None, task: Task | None, game: str) -> Source:
     if task is not None:
         raise ConfigError(f"run {run.key} says itself that it played {run.config.task}: leave {game} out")
@@ -149,4 +156,4 @@ def _check_plays(policy: Policy, task: Task, path: Path) -> None:
             raise ConfigError(f"{path} does not play {task}: it knows {ours}, and the game has {theirs}; name its game")
 
 
-__all__ = ["PREFIX", "Known", "Source", "find_source", "is_kept", "kept"]
+__all__ = ["PREFIX", "Known", "Source", "carried_into", "find_source", "is_kept", "kept"]

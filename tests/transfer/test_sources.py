@@ -203,3 +203,52 @@ def test_a_run_that_is_not_there_is_refused_as_ever(home: Home, tmp_path: Path) 
     with pytest.raises(CheckpointError, match=r"is not under .* where runs live: give --runs"):
         find_source(source.path, tmp_path)
     assert find_source(source.key[:6], root).key == source.key
+
+
+def test_kept_policies_are_listed_apart_and_removed(
+    home: Home, alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*arguments: str) -> dict[str, Any]:
+        capsys.readouterr()
+        assert run([*arguments, "--runs", str(tmp_path), "--json"]) == 0
+        document: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return document
+
+    def refused(*arguments: str) -> str:
+        capsys.readouterr()
+        assert run([*arguments, "--runs", str(tmp_path)]) == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        return line
+
+    command = ["transfer", str(alone / "mine"), CARTPOLE.game, *TRAIN, *SMALL, "--seeds", "2"]
+    told = said(*command)
+    other = find_source(alone / "mine.zip", tmp_path, task=SHORT)
+    other.keep(tmp_path)
+    listed = said("runs", "list")
+    assert {row["key"] for row in listed["runs"]} == {Path(each["path"]).name for each in told["runs"]}
+    assert {row["key"]: row["runs"] for row in listed["policies"]} == {told["source"]: 2, other.key: 0}
+    assert all(row["bytes"] > 0 and row["algorithm"] == "ppo" for row in listed["policies"])
+    assert {row["task"] for row in listed["policies"]} == {str(SHORT)}
+    assert run(["runs", "list", "--runs", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3].startswith("2 runs, ")
+    assert lines[5].startswith("kept policy ")
+    assert lines[-1].startswith("2 kept policies, ")
+
+    assert "policy 'policy-' is ambiguous: 2 keys begin so" in refused("runs", "rm", "policy-")
+    assert "unknown run 'policy-none'" in refused("runs", "rm", "policy-none")
+    first, second = (Run(Path(each["path"])) for each in told["runs"])
+    (first.path / "DONE").unlink()
+    line = refused("runs", "rm", second.key, told["source"])
+    assert f"{told['source']} is needed by run {first.key}, which is unfinished" in line
+    assert second.path.is_dir(), "nothing is removed where something cannot be"
+    assert [gone["key"] for gone in said("runs", "rm", str(tmp_path / other.key))["removed"]] == [other.key]
+    assert not (tmp_path / other.key).exists()
+    (tmp_path / told["source"] / "policy.safetensors").write_text("torn")
+    listed = said("runs", "list")
+    assert listed["policies"] == []
+    assert [told["source"] in line for line in listed["damaged"]] == [True]
+    assert run(["runs", "rm", told["source"][:12], first.key, "--runs", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("1 run and 1 kept policy, ")
+    assert [row["key"] for row in said("runs", "list")["runs"]] == [second.key], "a finished run does not need it"

@@ -1,5 +1,6 @@
 """Running studies for real, small ones: what is trained once stays, what fails stays alone, what is killed is gone."""
 
+import gc
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from transfer.study.pool import ended_how
 from transfer.study.scheduling import Event
 from transfer.study.spec import load_study
 from transfer.study.standing import study_status
-from transfer.study.store import collect
+from transfer.study.store import collect, undisturbed
 
 ROOT = Path(__file__).parents[2]
 SMALL = "set = { n_envs = 2, n_steps = 32, batch_size = 64, n_epochs = 2 }"
@@ -167,6 +168,23 @@ def test_what_is_collected_is_what_the_runs_hold(finished: tuple[Path, Recorder]
     assert data.source_steps == 128
     assert data.evaluation["mode"] == "sampled"
     assert set(data.provenance["runs"]) == set(plan(study, folder / "runs").distinct)
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_the_collector_of_garbage_is_as_it_was_after_an_error(tmp_path: Path, collecting: bool) -> None:
+    """A study of which nothing is finished cannot be collected; whoever asked goes on with the collector as it was."""
+    study = load_study(write_study(tmp_path))
+    was = gc.isenabled()
+    try:
+        (gc.enable if collecting else gc.disable)()
+        with pytest.raises(HeadstartError, match="no finished run on its target yet"):
+            collect(study, tmp_path / "runs")
+        assert gc.isenabled() is collecting
+        with undisturbed():
+            assert not gc.isenabled()
+        assert gc.isenabled() is collecting
+    finally:
+        (gc.enable if was else gc.disable)()
 
 
 def test_running_it_again_trains_nothing(finished: tuple[Path, Recorder]) -> None:

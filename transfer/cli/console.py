@@ -170,9 +170,9 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Coll
     say("\n".join(line.rstrip() for line in drawn.get().splitlines()))
 
 
-def counted(number: int, thing: str) -> str:
-    """``1 run``, ``2 runs``."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    """``1 run``, ``2 runs``; what has another plural than with an s says which."""
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def size(n_bytes: int) -> str:

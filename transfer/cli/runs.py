@@ -1,5 +1,6 @@
 """`headstart runs`: what has been trained, how large it is, and how to be rid of it."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,16 +9,18 @@ from transfer.cli.console import JsonOption, RunsOption
 
 if TYPE_CHECKING:
     from agents.runs import Run
+    from transfer.kept import Kept
 
 app = typer.Typer(help="List, show and remove run folders.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_(runs: RunsOption = None, json: JsonOption = False) -> None:
-    """All runs with their state and size."""
+    """All runs with their state and size, and the policies that are kept as what was trained from them came without."""
     from agents.runs import list_runs, runs_root
     from envs.errors import CheckpointError
     from transfer.cli.console import counted, emit_json, say, size, table
+    from transfer.kept import dependants, list_kept
 
     root = runs_root(runs)
     rows, damaged = [], []
@@ -26,12 +29,36 @@ def list_(runs: RunsOption = None, json: JsonOption = False) -> None:
             rows.append(_row(run))
         except CheckpointError as error:
             damaged.append(str(error))
+    policies, of_key = [], dependants(root) if list_kept(root) else {}
+    for one in list_kept(root):
+        try:
+            policies.append(_policy_row(one, of_key.get(one.key, [])))
+        except CheckpointError as error:
+            damaged.append(str(error))
     if json:
-        emit_json({"root": str(root), "runs": rows, "damaged": damaged})
+        emit_json({"root": str(root), "runs": rows, "policies": policies, "damaged": damaged})
         return
-    if not rows and not damaged:
+    if not rows and not policies and not damaged:
         say(f"no runs in {root}")
         return
+    _table_of_runs(rows)
+    say(f"{counted(len(rows), 'run')}, {size(sum(r['bytes'] for r in rows))}, in {root}")
+    if policies:
+        say("")
+        table(
+            ("kept policy", "game", "algorithm", "runs from it", "size"),
+            [(p["key"], p["task"], p["algorithm"], str(p["runs"]), size(p["bytes"])) for p in policies],
+            right=("runs from it", "size"),
+        )
+        kept = counted(len(policies), "kept policy", "kept policies")
+        say(f"{kept}, {size(sum(p['bytes'] for p in policies))}: what they were trained in is not here")
+    for line in damaged:
+        say(f"damaged: {line}")
+
+
+def _table_of_runs(rows: list[dict[str, Any]]) -> None:
+    from transfer.cli.console import size, table
+
     table(
         ("key", "state", "game", "algorithm", "by", "seed", "steps", "size"),
         [
@@ -49,9 +76,6 @@ def list_(runs: RunsOption = None, json: JsonOption = False) -> None:
         ],
         right=("seed", "steps", "size"),
     )
-    say(f"{counted(len(rows), 'run')}, {size(sum(r['bytes'] for r in rows))}, in {root}")
-    for line in damaged:
-        say(f"damaged: {line}")
 
 
 @app.command()
@@ -93,15 +117,19 @@ def show(
 
 @app.command()
 def rm(
-    run: Annotated[list[str], typer.Argument(help="Run folders, keys or their beginnings.")],
+    run: Annotated[list[str], typer.Argument(help="Run folders, keys or their beginnings; of kept policies likewise.")],
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Remove runs."""
+    """Remove runs, and policies that are kept without theirs, unless a run that is not finished starts from them."""
     from agents.runs import find_run, runs_root
+    from transfer.kept import check_unneeded, find_kept
 
     root = runs_root(runs)
-    _remove([find_run(name, root) for name in run], json=json)
+    policies = {name: one for name in run if (one := find_kept(name, root)) is not None}
+    doomed = [find_run(name, root) for name in run if name not in policies]
+    check_unneeded(policies.values(), root, without=doomed)
+    _remove(doomed, list(policies.values()), json=json)
 
 
 @app.command()
@@ -116,22 +144,40 @@ def prune(
     _remove(prunable(runs_root(runs)), dry_run=dry_run, json=json)
 
 
-def _remove(doomed: "list[Run]", *, dry_run: bool = False, json: bool = False) -> None:
-    """Remove runs and say so: a line each and the sum, or one document."""
-    from agents.runs import remove
+def _remove(doomed: "list[Run]", policies: "Sequence[Kept]" = (), *, dry_run: bool = False, json: bool = False) -> None:
+    """Remove runs, then kept policies, and say so: a line each and the sum, or one document."""
+    from agents.runs import Run, remove
     from transfer.cli.console import counted, emit_json, say, size
+    from transfer.kept import remove_kept
 
     gone: list[dict[str, Any]] = []
-    for run in doomed:
-        gone.append({"key": run.key, "path": str(run.path), "bytes": run.size_bytes})
+    both: list[Run | Kept] = [*doomed, *policies]
+    for one in both:
+        gone.append({"key": one.key, "path": str(one.path), "bytes": one.size_bytes})
         if not dry_run:
-            remove(run)
+            if isinstance(one, Run):
+                remove(one)
+            else:
+                remove_kept(one)
         if not json:
-            say(f"{'would remove' if dry_run else 'removed'} {run.path} ({size(gone[-1]['bytes'])})")
+            say(f"{'would remove' if dry_run else 'removed'} {one.path} ({size(gone[-1]['bytes'])})")
     if json:
         emit_json({"dry_run": dry_run, "removed": gone})
-    else:
-        say(f"{counted(len(gone), 'run')}, {size(sum(run['bytes'] for run in gone))}")
+        return
+    kinds = [counted(len(doomed), "run")] if doomed or not policies else []
+    kinds += [counted(len(policies), "kept policy", "kept policies")] if policies else []
+    say(f"{' and '.join(kinds)}, {size(sum(one['bytes'] for one in gone))}")
+
+
+def _policy_row(one: "Kept", runs: "list[Run]") -> dict[str, Any]:
+    policy = one.policy
+    return {
+        "key": one.key,
+        "task": str(policy.task),
+        "algorithm": policy.algorithm,
+        "runs": len(runs),
+        "bytes": one.size_bytes,
+    }
 
 
 def _row(run: Any) -> dict[str, Any]:

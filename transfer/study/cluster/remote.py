@@ -14,7 +14,7 @@ from pathlib import Path
 from agents.config import RunConfig
 from agents.runs import Run
 from envs.errors import ConfigError
-from transfer.sources import is_kept
+from transfer.sources import carried_into, is_kept
 from transfer.study.scheduling import Message
 
 LEFT_OUT = (".lock", ".pulse.json")
@@ -78,10 +78,7 @@ def sees(marker: str) -> bool:
 
 def needed(config: RunConfig, root: Path) -> list[Run]:
     """The folders that a run starts from: of finished runs, and of policies that are kept without theirs."""
-    if config.transfer is None:
-        return []
-    keys = [config.transfer["source"], *(teacher["source"] for teacher in config.transfer.get("further", ()))]
-    runs = [Run(root / key) for key in keys]
+    runs = [Run(root / key) for key in carried_into(config)]
     for run in runs:
         if not run.done and not is_kept(run.key, root):
             raise ConfigError(f"{run.key} is needed and is not there, or is a run that is not finished")
