@@ -1,5 +1,6 @@
 """Aggregates on arrays worked by hand, and against rliable's numbers (`benchmarks/peer_runs/rliable_numbers.py`)."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,32 @@ def test_the_expanded_level_is_hesterbergs() -> None:
     assert found.high == pytest.approx(np.clip((ones - 4) / 8, 0, 1))
     assert found.low == pytest.approx(1 - np.clip((ones - 4) / 8, 0, 1))
     assert found == intervals.iqm_interval(sample, np.random.default_rng(0))
+
+
+class Dealt:
+    """A generator of which every draw is known."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self.rows = rows
+
+    def integers(self, n: int, size: tuple[int, int]) -> np.ndarray:
+        assert size[1] == n == self.rows.shape[1]
+        return self.rows
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [np.array(list(itertools.product(range(5), repeat=5))), np.random.default_rng(7).integers(20, size=(999, 20))],
+)
+def test_the_ends_of_the_iqms_interval_are_the_resamples_at_its_level(rows: np.ndarray) -> None:
+    n = rows.shape[1]
+    sample = np.random.default_rng(3).normal(size=n)
+    found = intervals.iqm_interval(sample, Dealt(rows))  # type: ignore[arg-type]
+    drawn = np.sort(stats.trim_mean(sample[rows], 0.25, axis=1))
+    tail = stats.norm.cdf(-np.sqrt(n / (n - 1)) * stats.t.ppf(0.975, n - 1))
+    outside = tail * (len(rows) - 1)
+    assert found.low == pytest.approx(drawn[int(np.floor(outside))])
+    assert found.high == pytest.approx(drawn[len(rows) - 1 - int(np.floor(outside))])
 
 
 def test_several_tasks_take_the_stratified_bootstrap() -> None:

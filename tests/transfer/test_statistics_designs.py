@@ -55,6 +55,16 @@ def test_many_seeds_are_held_to_holms_correction_whatever_the_number_of_arms() -
     least = detectable.detectable(1000, 8)
     assert least is not None
     assert least == pytest.approx(detectable.detectable(1000, 7), rel=0.05)
+    critical = stats.norm.ppf(1 - 0.05 / 8 / 2)
+    assert least == pytest.approx((critical + stats.norm.ppf(0.8)) / np.sqrt(1000 / 2), rel=0.02), "a z test's, by Holm"
+
+
+def test_over_a_dial_each_value_is_held_to_the_root_of_the_level() -> None:
+    # Six independent values all keep below the critical |t| with probability 0.95 where one does with 0.95^(1/6)
+    critical = stats.t.ppf((1 + 0.95 ** (1 / 6)) / 2, 98)
+    for effect in (0.5, 0.7):
+        expected = stats.nct.sf(critical, 98, effect * np.sqrt(50 / 2))
+        assert detectable.power_of(50, 1, effect, values=6) == pytest.approx(expected, abs=0.02)
 
 
 @pytest.mark.parametrize(("n_seeds", "n_arms", "effect"), [(4, 1, 2.0), (4, 2, 3.0), (5, 2, 2.0), (6, 1, 1.5)])
