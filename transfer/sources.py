@@ -54,8 +54,8 @@ class Source(Known):
     """Its last policy, or the one that was asked for."""
 
     def keep(self, root: Path) -> None:
-        """See to it that the key finds the policy under `root`."""
-        if self.run is None and not (root / self.key / "policy.json").is_file():
+        """See to it that the key finds the policy under `root`; one that was damaged there is written again."""
+        if self.run is None and not _whole(root / self.key):
             self.policy.save(root / self.key)
 
 
@@ -87,8 +87,19 @@ def find_source(
         return _of_run(Run(root / place[0]), place[1], task, game)
     found = _alone(path, task, game)
     if path.name.startswith(PREFIX) and path.name != found.key and path.resolve().parent == root.resolve():
-        raise CheckpointError(f"{path} is not what it was when it was kept: found {found.key}; remove it")
+        raise CheckpointError(
+            f"{path} is not what it was when it was kept: found {found.key}; carry from its own file "
+            f"again, which keeps it anew, or remove it: headstart runs rm {path.name}"
+        )
     return found
+
+
+def _whole(folder: Path) -> bool:
+    """Whether a kept policy is what its key says."""
+    try:
+        return (folder / "policy.json").is_file() and folder.name == f"{PREFIX}{load_policy(folder).digest()}"
+    except CheckpointError:
+        return False
 
 
 def is_kept(key: str, root: Path) -> bool:

@@ -5,29 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.transfer.small import SMALL, small_study
 from transfer.cli.app import run
 from transfer.cli.study import duration
 
-SMALL = "set = { n_envs = 2, n_steps = 32, batch_size = 64, n_epochs = 2 }"
-STUDY = f"""
-name = "typed"
-seeds = 1
-[source]
-game = "headstart/CartPole-v1"
-steps = 64
-evaluation = {{ every = 64, episodes = 2 }}
-{SMALL}
-[target]
-game = "headstart/CartPoleLong-v1"
-steps = 64
-{SMALL}
-[evaluation]
-every = 32
-episodes = 2
-[arms.scratch]
-[arms.finetune]
-by = ["finetune"]
-"""
+STUDY = small_study("typed", seeds=1, source=(64, 64), target=(64, 32))
 
 
 @pytest.fixture

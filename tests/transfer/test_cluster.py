@@ -16,6 +16,7 @@ import pytest
 
 from agents.runs import Run, list_runs
 from envs.errors import HeadstartError, UnknownName
+from tests.transfer.small import small_study
 from transfer.carry import train_run
 from transfer.study.cluster.remote import needed, packed, train_alone, train_shared, unpack
 from transfer.study.execute import run_study
@@ -25,26 +26,7 @@ from transfer.study.scheduling import Event
 from transfer.study.spec import load_study
 
 ROOT = Path(__file__).parents[2]
-SMALL = "set = { n_envs = 2, n_steps = 32, batch_size = 64, n_epochs = 2 }"
-STUDY = f"""
-name = "afar"
-seeds = 2
-[source]
-game = "headstart/CartPole-v1"
-steps = 128
-evaluation = {{ every = 128, episodes = 2 }}
-{SMALL}
-[target]
-game = "headstart/CartPoleLong-v1"
-steps = 256
-{SMALL}
-[evaluation]
-every = 128
-episodes = 2
-[arms.scratch]
-[arms.finetune]
-by = ["finetune"]
-"""
+STUDY = small_study("afar")
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="needs Ray: pip install 'headstart[ray]'"

@@ -43,6 +43,9 @@ def test_area_is_by_trapezoids_on_uneven_steps() -> None:
     # seed 0: 100·0 + 100·5 + 200·15 = 3500; seed 1: 100·3 + 100·5 + 200·7 = 2200; over 400 steps
     np.testing.assert_allclose(metrics.area(SCRATCH, STEPS), [8.75, 5.5])
     assert metrics.total_reward(TRANSFER, SCRATCH, STEPS) == pytest.approx((18.75 + 28.75) / 2 - 7.125)
+    np.testing.assert_allclose(
+        metrics.area([[5.0, 5.0, 5.0]], [100, 150, 300]), [5], err_msg="per step of their length"
+    )
 
 
 def test_one_evaluation_has_an_area_too() -> None:

@@ -192,8 +192,13 @@ def test_a_kept_policy_that_was_changed_is_refused(home: Home, alone: Path, tmp_
     found.keep(tmp_path)
     changed = home[1].policy(0)
     changed.save(tmp_path / found.key)
-    with pytest.raises(CheckpointError, match="is not what it was when it was kept"):
+    with pytest.raises(CheckpointError, match=r"is not what it was when it was kept: .* keeps it anew"):
         find_source(found.key, tmp_path)
+    found.keep(tmp_path)
+    assert find_source(found.key, tmp_path).key == found.key
+    (tmp_path / found.key / "policy.safetensors").write_text("torn")
+    found.keep(tmp_path)
+    assert find_source(found.key, tmp_path).key == found.key
 
 
 def test_a_run_that_is_not_there_is_refused_as_ever(home: Home, tmp_path: Path) -> None:

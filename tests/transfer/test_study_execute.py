@@ -18,6 +18,7 @@ import pytest
 
 from agents.runs import Run, list_runs
 from envs.errors import HeadstartError
+from tests.transfer.small import small_study
 from transfer.study.execute import run_study
 from transfer.study.plan import plan
 from transfer.study.pool import ended_how
@@ -27,26 +28,7 @@ from transfer.study.standing import study_status
 from transfer.study.store import collect, undisturbed
 
 ROOT = Path(__file__).parents[2]
-SMALL = "set = { n_envs = 2, n_steps = 32, batch_size = 64, n_epochs = 2 }"
-STUDY = f"""
-name = "small"
-seeds = 2
-[source]
-game = "headstart/CartPole-v1"
-steps = 128
-evaluation = {{ every = 128, episodes = 2 }}
-{SMALL}
-[target]
-game = "headstart/CartPoleLong-v1"
-steps = 256
-{SMALL}
-[evaluation]
-every = 128
-episodes = 2
-[arms.scratch]
-[arms.finetune]
-by = ["finetune"]
-"""
+STUDY = small_study("small")
 
 GAME = '''
 import multiprocessing, os, signal

@@ -17,6 +17,7 @@ import pytest
 from agents import pulse as pulses
 from agents.pulse import peak_memory, read_pulse
 from agents.runs import Run, list_runs
+from tests.transfer.small import small_study
 from transfer.cli.following import Following
 from transfer.study.execute import run_study
 from transfer.study.order import Pace
@@ -28,26 +29,7 @@ from transfer.study.standing import Forecast, forecast, statuses
 from transfer.study.worker import trained
 
 ROOT = Path(__file__).parents[2]
-SMALL = "set = { n_envs = 2, n_steps = 32, batch_size = 64, n_epochs = 2 }"
-STUDY = f"""
-name = "shared"
-seeds = 2
-[source]
-game = "headstart/CartPole-v1"
-steps = 2048
-evaluation = {{ every = 1024, episodes = 2 }}
-{SMALL}
-[target]
-game = "headstart/CartPoleLong-v1"
-steps = 2048
-{SMALL}
-[evaluation]
-every = 1024
-episodes = 2
-[arms.scratch]
-[arms.finetune]
-by = ["finetune"]
-"""
+STUDY = small_study("shared", source=(2048, 1024), target=(2048, 1024))
 
 DRIVER = """
 import json, sys
