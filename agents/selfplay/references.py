@@ -41,6 +41,15 @@ def resolved(task: Task, root: Path) -> Task:
     return task.model_copy(update={"arguments": {**task.arguments, **changed}}) if changed else task
 
 
+def runs_among(task: Task) -> list[str]:
+    """The keys of the runs among the opponents of a `resolved` task."""
+    named: dict[str, None] = {}
+    for argument in ARGUMENTS:
+        found = task.arguments.get(argument, ())
+        named |= dict.fromkeys(spec for spec in ([found] if isinstance(found, str) else found) if is_run(spec))
+    return [spec.removeprefix(PREFIX) for spec in named]
+
+
 def functions(task: Task) -> list[str]:
     """The opponents of a task that somebody's `module:function` makes."""
     if not find_game(task.game).turns:

@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agents.algorithms import resolve
+from agents.config import Evaluation, RunConfig
 from agents.runs import Run, list_runs
 from envs.errors import HeadstartError, UnknownName
+from envs.task import Task
 from tests.transfer.small import small_study
 from transfer.carry import train_run
 from transfer.study.cluster.remote import needed, packed, train_alone, train_shared, unpack
@@ -139,6 +142,26 @@ def test_a_run_sent_there_and_back_is_the_run_trained_here(study: Path, tmp_path
             (folder / "policy" / "policy.safetensors").read_bytes() for folder in (here.path, both.run(run).path)
         ]
         assert weights[0] == weights[1]
+
+
+def test_opponents_that_are_runs_go_along(tmp_path: Path) -> None:
+    def config(opponent: str, against: str = "random") -> RunConfig:
+        task = Task(game="headstart/TicTacToe-v0", arguments={"opponent": opponent, "against": [against]})
+        small = {"n_envs": 2, "n_steps": 16, "batch_size": 32, "n_epochs": 1, "net_arch": [8]}
+        evaluation = Evaluation(every=32, episodes=2)
+        return RunConfig(
+            task=task, hyperparameters=resolve(task, "ppo", small), steps=32, seed=0, evaluation=evaluation
+        )
+
+    opponent = train_run(config("random"), tmp_path)
+    assert needed(opponent.config, tmp_path) == []
+    beside = config(f"run:{opponent.key}", f"run:{opponent.key}")
+    archives = [(run.key, packed(run)) for run in needed(beside, tmp_path)]
+    assert [key for key, _ in archives] == [opponent.key]
+    message, content = train_alone(beside.model_dump_json(), beside.key(), archives)
+    assert message.kind == "done", message.line
+    unpack(content, Run(tmp_path / beside.key()))
+    assert Run(tmp_path / beside.key()).done
 
 
 def test_a_machine_with_other_versions_trains_nothing(study: Path, tmp_path: Path) -> None:

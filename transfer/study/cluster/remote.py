@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agents.config import RunConfig
 from agents.runs import Run
+from agents.selfplay.references import runs_among
 from envs.errors import ConfigError
 from transfer.sources import carried_into, is_kept
 from transfer.study.scheduling import Message
@@ -77,8 +78,9 @@ def sees(marker: str) -> bool:
 
 
 def needed(config: RunConfig, root: Path) -> list[Run]:
-    """The folders that a run starts from: of finished runs, and of policies that are kept without theirs."""
-    runs = [Run(root / key) for key in carried_into(config)]
+    """The folders that a run needs: of the runs, or the policies without runs, that are carried into it, and of its
+    opponents."""
+    runs = [Run(root / key) for key in dict.fromkeys((*carried_into(config), *runs_among(config.task)))]
     for run in runs:
         if not run.done and not is_kept(run.key, root):
             raise ConfigError(f"{run.key} is needed and is not there, or is a run that is not finished")
