@@ -245,11 +245,13 @@ def find_policy(ref: str | Path, root: Path, *, step: int | None = None, task: T
 
     Args:
         ref: the name.
-        root: where runs live.
+        root: where runs live, and policies that are kept without theirs.
         step: of a run, the kept policy nearest to this step; by default the last.
         task: what a zip plays.
     """
     path = Path(ref)
+    if not is_policy(path) and (root / path / "policy.json").is_file():
+        path = root / path
     if is_policy(path):
         if step is not None:
             raise ConfigError(f"{path} holds one policy: a step can be asked of a run only")

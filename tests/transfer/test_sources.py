@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agents.policy import load_policy
-from agents.runs import Run, list_runs
+from agents.runs import Run, find_policy, list_runs
 from agents.zips import write_zip
 from envs.errors import CheckpointError, ConfigError, HeadstartError
 from envs.task import Task
@@ -185,6 +185,7 @@ def test_a_policy_that_does_not_know_its_game_is_told(home: Home, tmp_path: Path
     found = find_source(tmp_path / "nameless", tmp_path, task=SHORT)
     found.keep(tmp_path)
     assert find_source(found.key, tmp_path).config.task == SHORT
+    assert find_policy(found.key, tmp_path).digest() == found.policy.digest(), "to be evaluated and watched, too"
 
 
 def test_a_kept_policy_that_was_changed_is_refused(home: Home, alone: Path, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def list_(runs: RunsOption = None, json: JsonOption = False) -> None:
             right=("runs from it", "size"),
         )
         kept = counted(len(policies), "kept policy", "kept policies")
-        say(f"{kept}, {size(sum(p['bytes'] for p in policies))}: what they were trained in is not here")
+        say(f"{kept}, {size(sum(p['bytes'] for p in policies))}")
     for line in damaged:
         say(f"damaged: {line}")
 
