@@ -13,7 +13,6 @@ from agents.algorithms import build_learner, check_action_space, on_policy
 from agents.config import RunConfig
 from agents.generators import preserved
 from agents.policy import Policy
-from agents.runs import find_finished
 from agents.selfplay.attaching import oppose
 from agents.selfplay.pools import fixed_pool
 from envs.errors import GameError
