@@ -3,11 +3,12 @@
     .venv/bin/python benchmarks/tune.py headstart/DoorKey-8x8-v0 [--trials 60] [--seeds 3] [--minutes 5]
     .venv/bin/python benchmarks/tune.py headstart/Empty-8x8-v0 headstart/Unlock-v0 --together
     .venv/bin/python benchmarks/tune.py headstart/Empty-8x8-v0 --candidate '{"n_envs": 64, "n_steps": 64}'
+    .venv/bin/python benchmarks/tune.py headstart/Empty-8x8-v0 headstart/Unlock-v0 --candidate '{}' --fresh 2
     .venv/bin/python benchmarks/tune.py headstart/DoorKey-8x8-v0 --show
 
 Optuna (the extra `tune`) chooses settings. Each is tried with the same seeds and given up when it falls behind. The
 best three get as many seeds again, and the best of these is compared with the present preset on five fresh seeds, in
-turns. What was tried stands in `runs/tune/`: a search goes on from there, and `--show` only prints it. Thresholds and
+turns. A candidate that changes nothing measures the preset alone. What was tried stands in `runs/tune/`: a search goes on from there, and `--show` only prints it. Thresholds and
 budgets are in `tune.toml`; `reaching.py` says what is measured, `searching.py` what is tried.
 """
 
@@ -67,8 +68,9 @@ def tune(games: Sequence[str], options: argparse.Namespace) -> None:
         search(record, space, presets[0], options)
         print(best_table(record, options.seeds))
         candidates = [second_round(record, options.seeds)] * len(games)
-    print(comparison(record, presets, candidates, options.fresh))
-    print(toml(games, candidates[0]))
+    print(comparison(record, presets, candidates, options.fresh), flush=True)
+    if candidates != presets:
+        print(toml(games, candidates[0]), flush=True)
 
 
 def target_of(game: str, options: argparse.Namespace) -> Target:
@@ -160,8 +162,8 @@ def second_round(record: Record, seeds: int) -> Hyperparameters:
 def comparison(
     record: Record, presets: Sequence[Hyperparameters], candidates: Sequence[Hyperparameters], seeds: int
 ) -> str:
-    """A table of the present presets beside the candidates on fresh seeds, in turns."""
-    sides = {"preset": presets, "candidate": candidates}
+    """A table of the present presets beside the candidates, where these differ, on fresh seeds, in turns."""
+    sides = {"preset": presets} | ({"candidate": candidates} if candidates != presets else {})
     rows = [("", "", "median s", "each seed", "median steps")]
     found: dict[str, Attempts] = {side: {} for side in sides}
     for place, target in enumerate(record.targets):

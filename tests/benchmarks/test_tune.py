@@ -114,6 +114,22 @@ def test_a_search_goes_on_from_its_record_and_proposes_what_was_tried(
     assert "12 settings tried" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("candidate", "sides"), [("{}", ["preset"]), ('{"n_envs": 8}', ["preset", "candidate"])])
+def test_a_candidate_that_changes_nothing_measures_the_preset_alone(
+    candidate: str, sides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried: list[int] = []
+    monkeypatch.setenv("HEADSTART_RUNS", str(tmp_path))
+    monkeypatch.setattr(tune, "warm", lambda targets, presets: None)
+    monkeypatch.setattr(tune, "attempt", lambda target, h, seed, limit=None: tried.append(h["n_envs"]) or of(1.0))
+    monkeypatch.setattr(sys, "argv", ["tune.py", CARTPOLE.game, "--candidate", candidate, "--fresh", "2"])
+    tune.main()
+    printed = capsys.readouterr().out
+    assert [line.split()[1] for line in printed.splitlines() if line.startswith(CARTPOLE.game + " ")] == sides
+    assert ("[ppo." in printed) == ("candidate" in sides)
+    assert tried == [32, 8, 32, 8] if "candidate" in sides else tried == [32, 32]
+
+
 def test_without_optuna_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingExtra, match=r"pip install 'headstart\[tune\]'"):
