@@ -22,7 +22,7 @@ from agents.algorithms import (
     resolve,
 )
 from agents.encoders import Normaliser
-from agents.hyperparameters import parameters, schedule
+from agents.hyperparameters import complete, parameters, schedule
 from agents.networks import architecture
 from agents.ppo import PPO
 from envs.errors import ConfigError, HeadstartError, MissingExtra, UnknownName
@@ -117,9 +117,9 @@ def test_every_preset_has_a_source_and_makes_sense(name: str, where: str, table:
 
 
 def test_a_preset_of_zoo_is_what_zoo_says() -> None:
-    assert resolve(CARTPOLE, "ppo", {}) | {"n_envs": 8, "n_steps": 32, "batch_size": 256, "n_epochs": 20} == resolve(
-        CARTPOLE, "sb3-ppo", {"learning_rate": "lin_0.001", "clip_range": "lin_0.2", "gamma": 0.98, "gae_lambda": 0.8}
-    )
+    pendulum = {"n_envs": 4, "n_steps": 1024, "gae_lambda": 0.95, "gamma": 0.9, "n_epochs": 10, "learning_rate": 1e-3}
+    values = pendulum | {"clip_range": 0.2, "ent_coef": 0.0, "use_sde": True, "sde_sample_freq": 4}
+    assert resolve(PENDULUM, "ppo", {}) == complete("ppo", ALGORITHMS.load("ppo"), values)
     mountain_car = resolve(Task(game="MountainCar-v0"), "ppo", {})
     assert mountain_car["normalise_observations"] is mountain_car["normalise_rewards"] is True
     assert (mountain_car["n_envs"], mountain_car["n_steps"]) == (16, 16)
@@ -147,8 +147,8 @@ def test_overrides_win_over_presets() -> None:
         ("ppo", {"n_steps": None}, "n_steps: found None, expected a whole number"),
         ("ppo", {"learning_rate": "linear"}, "learning_rate: found 'linear', expected a number or a schedule such as"),
         ("ppo", {"normalize_advantage": 1}, "normalize_advantage: found 1, expected true or false"),
-        ("ppo", {"batch_size": 100}, "batch_size: found 100, expected a divisor of n_envs × n_steps = 8 × 32 = 256, "),
-        ("ppo", {"n_envs": 4}, "such as 32 or 64 or 128"),
+        ("ppo", {"batch_size": 100}, "batch_size: found 100, expected a divisor of n_envs × n_steps = 32 × 64 = 2048, "),
+        ("ppo", {"n_envs": 2}, "such as 32 or 64 or 128"),
         ("ppo", {"n_envs": 1, "n_steps": 1, "batch_size": 1}, "batch_size: found 1, expected 2 or more"),
         ("ppo", {"net_arch": "big"}, r"expected hidden sizes such as \[64, 64\] or {pi = \[64\], vf = \[64\]}"),
         ("dqn", {"net_arch": {"pi": [4], "vf": [4]}}, r"expected hidden sizes such as \[64, 64\]$"),
