@@ -147,7 +147,11 @@ def test_overrides_win_over_presets() -> None:
         ("ppo", {"n_steps": None}, "n_steps: found None, expected a whole number"),
         ("ppo", {"learning_rate": "linear"}, "learning_rate: found 'linear', expected a number or a schedule such as"),
         ("ppo", {"normalize_advantage": 1}, "normalize_advantage: found 1, expected true or false"),
-        ("ppo", {"batch_size": 100}, "batch_size: found 100, expected a divisor of n_envs × n_steps = 32 × 64 = 2048, "),
+        (
+            "ppo",
+            {"batch_size": 100},
+            "batch_size: found 100, expected a divisor of n_envs × n_steps = 32 × 64 = 2048, ",
+        ),
         ("ppo", {"n_envs": 2}, "such as 32 or 64 or 128"),
         ("ppo", {"n_envs": 1, "n_steps": 1, "batch_size": 1}, "batch_size: found 1, expected 2 or more"),
         ("ppo", {"net_arch": "big"}, r"expected hidden sizes such as \[64, 64\] or {pi = \[64\], vf = \[64\]}"),

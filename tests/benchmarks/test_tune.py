@@ -116,7 +116,11 @@ def test_a_search_goes_on_from_its_record_and_proposes_what_was_tried(
 
 @pytest.mark.parametrize(("candidate", "sides"), [("{}", ["preset"]), ('{"n_envs": 8}', ["preset", "candidate"])])
 def test_a_candidate_that_changes_nothing_measures_the_preset_alone(
-    candidate: str, sides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    candidate: str,
+    sides: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     tried: list[int] = []
     monkeypatch.setenv("HEADSTART_RUNS", str(tmp_path))
