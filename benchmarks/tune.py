@@ -8,8 +8,9 @@
 
 Optuna (the extra `tune`) chooses settings. Each is tried with the same seeds and given up when it falls behind. The
 best three get as many seeds again, and the best of these is compared with the present preset on five fresh seeds, in
-turns. A candidate that changes nothing measures the preset alone. What was tried stands in `runs/tune/`: a search goes on from there, and `--show` only prints it. Thresholds and
-budgets are in `tune.toml`; `reaching.py` says what is measured, `searching.py` what is tried.
+turns. A candidate that changes nothing measures the preset alone. What was tried stands in `runs/tune/`: a search goes
+on from there, and `--show` only prints it. Thresholds and budgets are in `tune.toml`; `reaching.py` says what is
+measured, `searching.py` what is tried.
 """
 
 import argparse
