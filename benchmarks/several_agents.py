@@ -8,6 +8,8 @@ are brought to 84x84 grey in stacks of four by either side's own means. A step c
 """
 
 import argparse
+import shlex
+import sys
 from pathlib import Path
 
 from beside import HOME, Load, Table, measure, number, ours, show, spread, steps_per_second, theirs
@@ -45,7 +47,9 @@ def main() -> None:
     head = ["game", "Headstart", "SuperSuit", "ratio", "Headstart from to", "SuperSuit from to"]
     table = Table(f"Agent steps per CPU second, {options.copies} copies in one process", head, rows)
     table.describe(everything, options.repeats, load)
-    show([table], None if options.write is None else HOME / options.write)
+    command = shlex.join(["benchmarks/several_agents.py", *sys.argv[1:]])
+    preface = f"# Games of several agents, stepped\n\nMade by `.venv/bin/python {command}`.\n\n"
+    show([table], None if options.write is None else HOME / options.write, preface)
 
 
 if __name__ == "__main__":
