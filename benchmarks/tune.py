@@ -129,9 +129,10 @@ class Record:
 
 
 def warm(targets: Sequence[Target], presets: Sequence[Hyperparameters]) -> None:
-    """Compile what there is to compile: everything is played, learnt and looked at once, and not measured."""
+    """Compile what there is to compile: in three rollouts everything is played, learnt and looked at, not measured."""
     for target, preset in zip(targets, presets, strict=True):
-        attempt(replace(target, threshold=math.inf, random=-math.inf, steps=40_000), preset, WARM)
+        rollouts = 3 * preset["n_envs"] * preset["n_steps"]
+        attempt(replace(target, threshold=math.inf, random=-math.inf, steps=min(40_000, rollouts)), preset, WARM)
 
 
 def search(record: Record, space: Space, preset: Hyperparameters, options: argparse.Namespace) -> None:

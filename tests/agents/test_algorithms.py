@@ -117,12 +117,13 @@ def test_every_preset_has_a_source_and_makes_sense(name: str, where: str, table:
 
 
 def test_a_preset_of_zoo_is_what_zoo_says() -> None:
-    pendulum = {"n_envs": 4, "n_steps": 1024, "gae_lambda": 0.95, "gamma": 0.9, "n_epochs": 10, "learning_rate": 1e-3}
-    values = pendulum | {"clip_range": 0.2, "ent_coef": 0.0, "use_sde": True, "sde_sample_freq": 4}
-    assert resolve(PENDULUM, "ppo", {}) == complete("ppo", ALGORITHMS.load("ppo"), values)
-    mountain_car = resolve(Task(game="MountainCar-v0"), "ppo", {})
-    assert mountain_car["normalise_observations"] is mountain_car["normalise_rewards"] is True
-    assert (mountain_car["n_envs"], mountain_car["n_steps"]) == (16, 16)
+    pendulum = {"n_envs": 8, "n_steps": 8, "gae_lambda": 0.9, "gamma": 0.9, "vf_coef": 0.4, "learning_rate": "lin_7e-4"}
+    values = pendulum | {"use_sde": True, "log_std_init": -2, "ortho_init": False}
+    normalised = {"normalise_observations": True, "normalise_rewards": True}
+    assert resolve(PENDULUM, "a2c", {}) == complete("a2c", ALGORITHMS.load("a2c"), values | normalised)
+    acrobot = resolve(Task(game="Acrobot-v1"), "ppo", {})
+    assert acrobot["normalise_observations"] is acrobot["normalise_rewards"] is True
+    assert (acrobot["n_envs"], acrobot["n_steps"]) == (16, 256)
 
 
 def test_overrides_win_over_presets() -> None:

@@ -134,6 +134,18 @@ def test_a_candidate_that_changes_nothing_measures_the_preset_alone(
     assert tried == [32, 8, 32, 8] if "candidate" in sides else tried == [32, 32]
 
 
+@pytest.mark.parametrize(
+    ("setting", "steps"), [({"n_envs": 1, "n_steps": 8}, 24), ({"n_envs": 512, "n_steps": 64}, 40_000)]
+)
+def test_warming_plays_three_rollouts_at_most(
+    setting: dict[str, int], steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    monkeypatch.setattr(tune, "attempt", lambda target, h, seed: tried.append(target.steps))
+    tune.warm([TARGET], [setting])
+    assert tried == [steps]
+
+
 def test_without_optuna_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingExtra, match=r"pip install 'headstart\[tune\]'"):
