@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,26 @@ def house(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ran(house: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+COMMAND = [sys.executable, "-c", "import envs.calling"]
+
+
+def variables(house: Path) -> dict[str, str]:
     surroundings = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    return {**surroundings, "PYTHONPATH": str(house)}
+
+
+def ran(house: Path, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "import envs.calling"],
-        cwd=house,
-        env={**surroundings, "PYTHONPATH": str(house), **variables},
-        capture_output=True,
-        text=True,
-        check=True,
+        COMMAND, cwd=house, env={**variables(house), **more}, capture_output=True, text=True, check=True
     )
+
+
+def forgotten(house: Path) -> Path:
+    """Removes the machine code of `twice`; its lock."""
+    (lock,) = (house / "envs" / "__pycache__" / "headstart-compiled").rglob("calling.twice-*.lock")
+    for code in lock.parent.glob("calling.twice-*.nb?"):
+        code.unlink()
+    return lock
 
 
 def test_the_next_process_finds_what_was_compiled(house: Path) -> None:
@@ -72,18 +83,17 @@ def test_a_change_in_a_called_function_of_another_file_is_noticed(house: Path) -
 
 
 def test_of_processes_that_want_it_one_compiles_and_the_others_find_it(house: Path) -> None:
-    command = [sys.executable, "-c", "import envs.calling"]
-    environment = {**os.environ, "PYTHONPATH": str(house), "NUMBA_CACHE_DIR": str(house / "kept")}
-    started = [subprocess.Popen(command, cwd=house, env=environment, stdout=subprocess.PIPE) for _ in range(3)]
+    ran(house)
+    with FileLock(forgotten(house)):
+        started = [subprocess.Popen(COMMAND, cwd=house, env=variables(house), stdout=subprocess.PIPE) for _ in range(3)]
+        time.sleep(2)  # they have looked for it by now, and wait; if not, they find it all the same
     said = sorted(process.communicate()[0] for process in started)
     assert said == [b"3 0 1\n", b"3 1 0\n", b"3 1 0\n"]
 
 
 def test_a_process_that_takes_too_long_to_compile_is_not_waited_for(house: Path) -> None:
     ran(house)
-    (kept,) = (house / "envs" / "__pycache__" / "headstart-compiled").rglob("calling.twice-*.lock")
-    for code in kept.parent.glob("calling.twice-*.nb?"):
-        code.unlink()
+    kept = forgotten(house)
     compiling_code = house / "envs" / "compiling.py"
     compiling_code.write_text(compiling_code.read_text().replace("PATIENCE, PAUSE = 120.0", "PATIENCE, PAUSE = 0.2"))
     with FileLock(kept):
