@@ -13,6 +13,7 @@ from agents.algorithms import resolve
 from agents.config import RunConfig
 from envs.errors import CheckpointError, HeadstartError, UnknownName
 from envs.task import Task
+from envs.turns.opponents import First
 from transfer.study import check as checking
 from transfer.study.check import check
 from transfer.study.order import in_order
@@ -269,10 +270,26 @@ def test_an_estimate_plays_against_whom_training_will(tmp_path: Path) -> None:
             assert checking._playing(games) > 0
 
 
-def test_an_estimate_counts_what_opponents_think(tmp_path: Path) -> None:
-    """A thousand simulations a move take longer than a move at random."""
-    light, heavy = (checking._seconds_a_step(boards(name), tmp_path) for name in ("random", "mcts:1000"))
-    assert heavy - light > 0.3e-3
+def test_an_estimate_counts_what_opponents_think(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that moves when it is looked at, and by what an opponent thinks about each board."""
+    now, chosen = 0.0, First.choose
+
+    def clock() -> float:
+        nonlocal now
+        now += 1e-3
+        return now
+
+    def estimate(thought: float) -> float:
+        def choose(self: First, games: Any, boards: Any, *more: Any) -> Any:
+            nonlocal now
+            now += thought * len(boards)
+            return chosen(self, games, boards, *more)
+
+        monkeypatch.setattr(First, "choose", choose)
+        return checking._seconds_a_step(boards("first"), tmp_path)
+
+    monkeypatch.setattr(checking.time, "process_time", clock)
+    assert estimate(1e-3) - estimate(0.0) > 0.5e-3, "most steps are answered on each of the boards"
 
 
 @pytest.mark.parametrize(
